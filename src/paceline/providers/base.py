@@ -1,0 +1,118 @@
+"""The seam between the engine and the providers.
+
+A provider is one file: it builds the request, reads the answer, reads receipts, and *declares* what
+it can do. It knows no storage and never retries: it maps whatever happened to one ``Outcome``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from paceline.domain.message import Delivery
+from paceline.domain.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider promises; everything that is doubtful is decided by these."""
+
+    max_messages_per_call: int
+    """1: one call per message."""
+    deduplicates: bool = False
+    dedupe_horizon_ms: int | None = None
+    looks_up: bool = False
+    echoes_reference: bool = False
+    """Receipts carry our reference, so that they can prove an answer we never got."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """One SMS as the provider needs it."""
+
+    to: str
+    """E.164."""
+    text: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A traffic account as an adapter sees it. ``api_key`` is secret: never logged or repeated."""
+
+    provider: str
+    base_url: str
+    api_key: str
+    external_id: str
+    """What the provider calls the account (Mitto: ``trafficAccountId``)."""
+    timeout_ms: int = 30_000
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What only this provider's adapter knows."""
+
+    def __repr__(self) -> str:
+        return f"Account({self.provider} {self.external_id} at {self.base_url})"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One delivery report; of ``provider_message_id`` and ``reference`` one may be empty."""
+
+    provider_message_id: str
+    reference: str
+    delivery: Delivery
+    """``Delivery.NONE`` for an intermediate report."""
+    occurred_at: int | None
+    """Milliseconds since 1970 as the provider says, or None."""
+    error: str = ""
+
+
+class PermitVoidError(Exception):
+    """The permit ran out before the first byte was written: nothing was sent."""
+
+
+class UnreadableError(ValueError):
+    """A webhook's body is not what the provider sends; the message says what is wrong."""
+
+
+class PreparedCall(Protocol):
+    """A request rendered to its last byte, so that nothing but writing it remains.
+
+    Preparing and opening the connection come before the permit; ``submit`` after it.
+    """
+
+    async def connect(self) -> Outcome | None:
+        """Have an open connection at hand. ``None`` when there is one, else ``NotSent``."""
+
+    async def submit(self, send_by: float) -> Outcome:
+        """Write the request and read the answer.
+
+        Args:
+            send_by: the last moment at which the first byte may go out, on the clock that
+                the provider was made with.
+
+        Raises:
+            PermitVoidError: that moment had passed; not one byte was written.
+        """
+
+    def release(self) -> None:
+        """Give back a connection that is still held: this call will not be submitted now."""
+
+
+class Provider(Protocol):
+    """One provider's adapter, for one traffic account."""
+
+    capabilities: Capabilities
+
+    def prepare(self, sender: str, messages: Sequence[OutgoingMessage]) -> PreparedCall:
+        """Render the call that submits ``messages`` (at most ``max_messages_per_call``)."""
+
+    def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
+        """Read a delivery webhook.
+
+        Raises:
+            UnreadableError: the body is not the provider's.
+        """
+
+    async def aclose(self) -> None:
+        """Close the connections."""

@@ -1,0 +1,272 @@
+"""Mitto v1.1: bulk submission by JSON, receipts by webhook.
+
+Mitto carries no reference of ours, deduplicates nothing and looks nothing up by reference: what was
+not answered stays in doubt. One message goes the same way as many, as a bulk call of one.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from paceline.domain.message import Delivery
+from paceline.domain.outcome import Answered, NoAnswer, Outcome, Rejection
+from paceline.providers.answers import outcome_of, public_words
+from paceline.providers.base import (
+    Account,
+    Capabilities,
+    OutgoingMessage,
+    Receipt,
+    UnreadableError,
+)
+from paceline.providers.http import HttpAnswer, HttpCall, HttpEndpoint, Monotonic
+
+SUBMISSION_PATH = "/api/v1.1/Messages/sendmessagesbulk"
+CAPABILITIES = Capabilities(max_messages_per_call=10_000)
+"""Documents disagree about the largest call (500 advised, 1000, "1M+"): the batch size decides, and
+a 413 answer has the last word."""
+
+_DELIVERIES = {
+    "sent": Delivery.NONE,
+    "delivered": Delivery.DELIVERED,
+    "delivrd": Delivery.DELIVERED,
+    "failure": Delivery.UNDELIVERED,
+    "failed": Delivery.UNDELIVERED,
+    "undelivered": Delivery.UNDELIVERED,
+    "rejected": Delivery.UNDELIVERED,
+    "expired": Delivery.EXPIRED,
+}
+"""Receipt statuses in lower case. Any other is taken as intermediate: it changes nothing."""
+
+_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
+_NUMBER = re.compile(r"\+?[0-9]{3,15}")
+_EPOCH = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
+_FIRST_MILLISECONDS = 100_000_000_000
+"""Epoch numbers from here on are milliseconds (since 1973); in seconds this is the year 5138."""
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _Sms(msgspec.Struct, gc=False):
+    text: str
+    sender: str
+
+
+class _Message(msgspec.Struct, rename="camel", gc=False):
+    traffic_account_id: str
+    destination: str
+    sms: _Sms
+    reference: str | UnsetType = UNSET
+
+
+class _Submission(msgspec.Struct):
+    messages: list[_Message]
+
+
+class _Entry(msgspec.Struct, rename="camel"):
+    message_id: str | int | None = None
+    error: Any = None
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    messages: list[_Entry]
+    bulk_id: str | int | None = None
+
+
+class _Receipt(msgspec.Struct, rename="camel"):
+    delivery_status: str
+    message_id: str | int | None = None
+    reference: str | None = None
+    updated_at: str | int | float | None = None
+    done_at: str | int | float | None = None
+    timestamp: str | int | float | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_receipts = msgspec.json.Decoder(_Receipt | list[_Receipt]).decode
+
+
+class Mitto:
+    """The adapter for one Mitto traffic account (``base.Provider``)."""
+
+    def __init__(
+        self,
+        account: Account,
+        capabilities: Capabilities = CAPABILITIES,
+        *,
+        sends_reference: bool = False,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
+        """Check the account.
+
+        Args:
+            account: whose ``external_id`` is the trafficAccountId.
+            capabilities: of a provider that speaks Mitto and can do more.
+            sends_reference: that provider takes a ``reference`` with each message.
+            monotonic: the clock of ``send_by``.
+
+        Raises:
+            InvalidInputError: its base URL or its key cannot be used.
+        """
+        self.capabilities = capabilities
+        self._account = account
+        self._sends_reference = sends_reference
+        self._endpoint = HttpEndpoint(
+            account.base_url.rstrip("/") + SUBMISSION_PATH,
+            {
+                "Accept": "application/json",
+                "Content-Type": "application/json",
+                "X-Mitto-API-Key": account.api_key,
+            },
+            timeout_ms=account.timeout_ms,
+            monotonic=monotonic,
+        )
+
+    def prepare(self, sender: str, messages: Sequence[OutgoingMessage]) -> HttpCall:
+        """Render a bulk call."""
+
+        def read(answer: HttpAnswer) -> Outcome:
+            return outcome_of(
+                answer,
+                accepted=lambda body: self._read_acceptance(body, messages),
+                explain=lambda body: self._explain(_error_in(body), (m.text for m in messages)),
+            )
+
+        return self._endpoint.call(self._render(sender, messages), read)
+
+    def _render(self, sender: str, messages: Sequence[OutgoingMessage]) -> bytes:
+        account = self._account.external_id
+        rendered = [
+            _Message(
+                account,
+                message.to,
+                _Sms(message.text, sender),
+                message.reference if self._sends_reference else UNSET,
+            )
+            for message in messages
+        ]
+        return _encode(_Submission(rendered))
+
+    def _read_acceptance(self, body: bytes, messages: Sequence[OutgoingMessage]) -> Outcome:
+        """Read a 2xx. Entries and messages are matched by their order, so whatever makes the order
+        doubtful leaves the whole call in doubt.
+        """
+        try:
+            answer = _decode_answer(body)
+        except _UNREADABLE as error:
+            return NoAnswer(f"unreadable answer: {type(error).__name__}")
+        if len(answer.messages) != len(messages):
+            return NoAnswer(f"{len(answer.messages)} entries in the answer to {len(messages)}")
+        ids = [_identifier(entry.message_id) for entry in answer.messages]
+        rejections: dict[int, Rejection] = {}
+        for position, (entry, provider_id) in enumerate(zip(answer.messages, ids, strict=True)):
+            if provider_id is not None:
+                continue
+            if not entry.error:
+                return NoAnswer("an entry of the answer has neither messageId nor error")
+            code, words = self._explain(entry.error, [messages[position].text])
+            rejections[position] = Rejection(code or "rejected", words)
+        if len(set(ids) - {None}) + len(rejections) != len(ids):
+            return NoAnswer("the answer names a messageId twice")
+        return Answered(ids, rejections, bulk_id=_identifier(answer.bulk_id))
+
+    def _explain(self, error: Any, texts: Iterable[str]) -> tuple[str, str]:
+        """Read an error, an object with a code and words or bare words, as (code, words)."""
+        code, words = None, error
+        if isinstance(error, dict):
+            code = error.get("code") or error.get("errorCode")
+            words = error.get("description") or error.get("message")
+        known = list(texts)
+
+        def public(value: Any) -> str:
+            said = str(value) if isinstance(value, str | int) else ""
+            return public_words(said, api_key=self._account.api_key, texts=known)
+
+        return public(code), public(words)
+
+    def read_receipts(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],  # noqa: ARG002 - Mitto's say nothing
+    ) -> list[Receipt]:
+        """Read ``{messageId, deliveryStatus, …}`` or an array of such.
+
+        Raises:
+            UnreadableError: it is neither, or one of them names no message.
+        """
+        try:
+            found = _decode_receipts(body)
+        except _UNREADABLE as error:
+            raise UnreadableError(f"not a Mitto receipt: {error}") from error
+        return [
+            _read_receipt(receipt) for receipt in (found if isinstance(found, list) else [found])
+        ]
+
+    @staticmethod
+    def check_sender(sender: str) -> str | None:
+        """Say what is wrong with a sender; None if it can be used."""
+        if _NAME.fullmatch(sender) or _NUMBER.fullmatch(sender):
+            return None
+        return "must be 3 to 11 letters and digits with at least one letter, or a number"
+
+    async def aclose(self) -> None:
+        await self._endpoint.aclose()
+
+
+def _identifier(value: str | int | None) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+def _error_in(body: bytes) -> Any:
+    """Find the error in the body of a refused call; None when there is no telling."""
+    try:
+        answer = msgspec.json.decode(body)
+    except _UNREADABLE:
+        return None
+    return answer.get("error", answer) if isinstance(answer, dict) else None
+
+
+def _read_receipt(receipt: _Receipt) -> Receipt:
+    provider_message_id = _identifier(receipt.message_id) or ""
+    reference = receipt.reference or ""
+    if not (provider_message_id or reference):
+        raise UnreadableError("a receipt has no messageId")
+    status = receipt.delivery_status.strip().lower()
+    delivery = _DELIVERIES.get(status, Delivery.NONE)
+    failed = delivery in {Delivery.UNDELIVERED, Delivery.EXPIRED}
+    return Receipt(
+        provider_message_id,
+        reference,
+        delivery,
+        occurred_at=_milliseconds(receipt.updated_at or receipt.done_at or receipt.timestamp),
+        error=status if failed else "",
+    )
+
+
+def _milliseconds(moment: str | float | None) -> int | None:
+    """Read an ISO 8601 time (UTC unless it says otherwise) or an epoch in seconds or milliseconds;
+    None when it is neither, as a receipt is worth more than its time.
+    """
+    if moment is None:
+        return None
+    if isinstance(moment, str) and not _EPOCH.fullmatch(moment):
+        since_1970 = _iso_seconds(moment) * 1000
+    else:
+        since_1970 = float(moment)
+        if since_1970 < _FIRST_MILLISECONDS:
+            since_1970 *= 1000
+    return round(since_1970) if 0 < since_1970 < _FIRST_MILLISECONDS * 1000 else None
+
+
+def _iso_seconds(moment: str) -> float:
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        return 0.0
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
