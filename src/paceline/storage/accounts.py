@@ -1,0 +1,198 @@
+"""Traffic accounts: their rows, and what outcomes do to them (breaker, hold, release)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam, insert, or_, select, update
+
+from paceline.domain.errors import NotFoundError
+from paceline.domain.outcome import Outcome
+from paceline.domain.verdict import Close, Hold, Policy, Reopen, effect_on_account
+from paceline.storage.database import AnyRow, now
+from paceline.storage.schema import tenants, traffic_accounts
+
+_WHY_LENGTH = 300
+
+
+def feel(
+    connection: Connection,
+    account_id: int,
+    outcome: Outcome,
+    started_at: int | None,
+    policy: Policy,
+) -> None:
+    """Let the account feel an outcome: close, hold or reopen it.
+
+    The row is locked only when something changes, which in good times is never. Calls that were
+    under way when the breaker closed tell nothing new: they neither lengthen its wait nor open it.
+
+    Args:
+        connection: of a write transaction that holds no lock later than the campaign's.
+        account_id: whose call it was.
+        outcome: what came of it.
+        started_at: when the attempt was written; None when there was none (no connection).
+        policy: whose backoff the breaker borrows.
+    """
+    account = connection.execute(_FEELINGS, {"account": account_id}).one()
+    effect = effect_on_account(outcome, account.failures, policy)
+    if isinstance(effect, Reopen) and account.failures == 0:
+        return
+    account = connection.execute(_LOCK_FEELINGS, {"account": account_id}).one()
+    at = now(connection)
+    if isinstance(effect, Close | Reopen) and not _tells_something_new(account, started_at, at):
+        return
+    connection.execute(
+        _SET_FEELINGS.values(
+            **_changes(account, effect_on_account(outcome, account.failures, policy), at)
+        ),
+        {"account": account_id},
+    )
+
+
+def _tells_something_new(account: AnyRow, started_at: int | None, at: int) -> bool:
+    if account.closed_at is None:
+        return True
+    began = at if started_at is None else started_at
+    return bool(began >= max(account.closed_at, account.closed_until or 0))
+
+
+def _changes(account: AnyRow, effect: Reopen | Close | Hold, at: int) -> dict[str, Any]:
+    match effect:
+        case Hold(why):
+            return {"held_at": at, "held_why": why[:_WHY_LENGTH]}
+        case Close(for_ms, failure, why):
+            return {
+                "closed_at": at if failure else None,
+                "closed_until": max(at + for_ms, account.closed_until or 0),
+                "closed_why": why[:_WHY_LENGTH],
+                "failures": account.failures + 1 if failure else 0,
+            }
+        case Reopen():
+            return {"failures": 0, "closed_at": None, "closed_why": None}
+
+
+def release(connection: Connection, account_id: int) -> AnyRow:
+    """An operator says that the account works again: end its hold and forget its failures."""
+    connection.execute(
+        update(traffic_accounts)
+        .where(traffic_accounts.c.id == account_id)
+        .values(
+            held_at=None,
+            held_why=None,
+            failures=0,
+            closed_at=None,
+            closed_until=None,
+            closed_why=None,
+        )
+    )
+    return get(connection, account_id)
+
+
+def get(connection: Connection, account_id: int) -> AnyRow:
+    """One account.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    row = connection.execute(
+        select(traffic_accounts).where(traffic_accounts.c.id == account_id)
+    ).first()
+    if row is None:
+        raise NotFoundError("traffic account", account_id)
+    return row
+
+
+def usable(connection: Connection, tenant_id: int, account_id: int | None) -> AnyRow:
+    """The account a tenant's campaign will use: the one named, else its own default, else the
+    oldest that it may use.
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's.
+    """
+    default = select(tenants.c.default_account_id).where(tenants.c.id == tenant_id)
+    wanted = account_id or connection.execute(default).scalar_one()
+    query = (
+        select(traffic_accounts)
+        .where(
+            or_(traffic_accounts.c.tenant_id.is_(None), traffic_accounts.c.tenant_id == tenant_id)
+        )
+        .order_by(traffic_accounts.c.id)
+    )
+    if wanted is not None:
+        query = query.where(traffic_accounts.c.id == wanted)
+    row = connection.execute(query.limit(1)).first()
+    if row is None:
+        raise NotFoundError("traffic account", wanted if wanted is not None else "for this tenant")
+    return row
+
+
+def all_of(connection: Connection, tenant_id: int | None = None) -> list[AnyRow]:
+    """Every account, or those that one tenant may use, oldest first."""
+    query = select(traffic_accounts).order_by(traffic_accounts.c.id)
+    if tenant_id is not None:
+        query = query.where(
+            or_(traffic_accounts.c.tenant_id.is_(None), traffic_accounts.c.tenant_id == tenant_id)
+        )
+    return list(connection.execute(query))
+
+
+def keep(connection: Connection, *, name: str, values: Mapping[str, Any]) -> AnyRow:
+    """Make the account of this name, or bring the one there is up to ``values``.
+
+    Args:
+        connection: of a write transaction.
+        name: unique among accounts.
+        values: columns of ``traffic_accounts``; ``provider``, ``base_url``, ``external_id``,
+            ``api_key`` and ``sender`` are needed for a new one.
+    """
+    row = connection.execute(
+        select(traffic_accounts.c.id).where(traffic_accounts.c.name == name)
+    ).first()
+    if row is not None:
+        return change(connection, row.id, values)
+    account_id = connection.execute(
+        insert(traffic_accounts).returning(traffic_accounts.c.id),
+        {
+            "name": name,
+            "webhook_token": secrets.token_urlsafe(32),
+            "options": {},
+            "created_at": now(connection),
+            **values,
+        },
+    ).scalar_one()
+    return get(connection, account_id)
+
+
+def change(connection: Connection, account_id: int, values: Mapping[str, Any]) -> AnyRow:
+    """Change columns of an account, its limits among them; they hold from the next intent on.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    if values:
+        connection.execute(
+            update(traffic_accounts).where(traffic_accounts.c.id == account_id).values(**values)
+        )
+    return get(connection, account_id)
+
+
+def by_webhook_token(connection: Connection, provider: str, token: str) -> AnyRow | None:
+    """The account whose secret webhook path this is. The token has 256 bits and is looked up by
+    an index on its whole, so timing tells nothing worth having.
+    """
+    return connection.execute(
+        select(traffic_accounts).where(
+            traffic_accounts.c.webhook_token == token, traffic_accounts.c.provider == provider
+        )
+    ).first()
+
+
+_ACCOUNT: BindParameter[int] = bindparam("account")
+_FEELINGS = select(
+    traffic_accounts.c.failures, traffic_accounts.c.closed_at, traffic_accounts.c.closed_until
+).where(traffic_accounts.c.id == _ACCOUNT)
+_LOCK_FEELINGS = _FEELINGS.with_for_update(key_share=True)
+_SET_FEELINGS = update(traffic_accounts).where(traffic_accounts.c.id == _ACCOUNT)

@@ -1,0 +1,96 @@
+"""Batches: their ids, their lanes, and giving back what was reserved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select, update
+
+from paceline.domain.message import BatchStatus
+from paceline.storage.database import insert_new, now
+from paceline.storage.schema import batch_blocks, batches, lanes
+
+BLOCK = 1 << 16
+"""Batch ids come in blocks of this many; the largest launch chunk has fewer messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedBatch:
+    """A batch in a worker's hands. No permit is held and nothing is in doubt."""
+
+    id: int
+    tenant_id: int
+    account_id: int
+    campaign_id: int | None
+    fence: int
+    generation: int
+    seen_opt_outs: int
+    """The tenant's count of opt-outs that this batch's messages are known to heed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A committed intent: the call may be made from now on.
+
+    ``started_at`` is the database's time, ``send_by`` a moment of the worker's monotonic clock.
+    """
+
+    id: int
+    batch: ReservedBatch
+    started_at: int
+    send_by: float
+
+
+class LostReservationError(Exception):
+    """The reservation ran out and the batch is somebody else's: undo everything."""
+
+
+def new_block(connection: Connection) -> int:
+    """The first id of a block of batch ids that is nobody else's."""
+    block: int = connection.execute(
+        insert(batch_blocks).returning(batch_blocks.c.id), {"created_at": now(connection)}
+    ).scalar_one()
+    return block * BLOCK
+
+
+def open_lane(connection: Connection, account_id: int, tenant_id: int) -> None:
+    """Make sure that the lane exists."""
+    insert_new(connection, lanes, [{"account_id": account_id, "tenant_id": tenant_id}])
+
+
+def due(at: Any) -> ColumnElement[bool]:
+    """Queued, and its time has come."""
+    return and_(batches.c.status == BatchStatus.QUEUED, batches.c.due_at <= at)
+
+
+def give_back(connection: Connection, batch: ReservedBatch) -> None:
+    """Queue a reserved batch again, unless the reservation has run out already."""
+    connection.execute(_GIVE_BACK, {"batch": batch.id, "held": batch.fence, "now": now(connection)})
+
+
+def lock_reserved(connection: Connection, batch: ReservedBatch) -> None:
+    """Lock a batch that we have reserved.
+
+    Raises:
+        LostReservationError: the batch is no longer ours.
+    """
+    row = connection.execute(_LOCK, {"batch": batch.id}).one()
+    if row.fence != batch.fence or row.status != BatchStatus.RESERVED:
+        raise LostReservationError(batch.id)
+
+
+_LOCK = (
+    select(batches.c.fence, batches.c.status)
+    .where(batches.c.id == bindparam("batch"))
+    .with_for_update()
+)
+_GIVE_BACK = (
+    update(batches)
+    .where(
+        batches.c.id == bindparam("batch"),
+        batches.c.fence == bindparam("held"),
+        batches.c.status == BatchStatus.RESERVED,
+    )
+    .values(status=BatchStatus.QUEUED, lease_until=None, updated_at=bindparam("now"))
+)

@@ -1,0 +1,262 @@
+"""Campaigns: made, changed along the transition table, shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from paceline.domain import campaign as domain
+from paceline.domain.campaign import CampaignStatus, CampaignVerb
+from paceline.domain.errors import NotFoundError
+from paceline.domain.message import BatchStatus, MessageStatus, Reason
+from paceline.storage import counters
+from paceline.storage.database import AnyRow, now
+from paceline.storage.schema import batches, campaigns, launches, lists, messages
+
+CANCEL_CHUNK = 20_000
+"""Messages that one transaction of a cancellation fails, about."""
+
+
+def create(
+    connection: Connection,
+    tenant_id: int,
+    *,
+    account_id: int,
+    name: str,
+    text: str,
+    sender: str,
+    list_id: int | None = None,
+    scheduled_at: int | None = None,
+    timezone: str | None = None,
+) -> AnyRow:
+    """Make a campaign: a draft, or scheduled when it has a time.
+
+    Raises:
+        NotFoundError: this tenant has no such list.
+    """
+    if list_id is not None:
+        _require_list(connection, tenant_id, list_id)
+    at = now(connection)
+    status = CampaignStatus.DRAFT if scheduled_at is None else CampaignStatus.SCHEDULED
+    campaign_id = connection.execute(
+        insert(campaigns).returning(campaigns.c.id),
+        {
+            "tenant_id": tenant_id,
+            "account_id": account_id,
+            "name": name,
+            "text": text,
+            "sender": sender,
+            "list_id": list_id,
+            "status": status,
+            "scheduled_at": scheduled_at,
+            "timezone": timezone,
+            "created_at": at,
+            "updated_at": at,
+        },
+    ).scalar_one()
+    return get(connection, tenant_id, campaign_id)
+
+
+def get(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
+    """One campaign of this tenant.
+
+    Raises:
+        NotFoundError: this tenant has none with this id.
+    """
+    row = connection.execute(
+        select(campaigns).where(campaigns.c.id == campaign_id, campaigns.c.tenant_id == tenant_id)
+    ).first()
+    if row is None:
+        raise NotFoundError("campaign", campaign_id)
+    return row
+
+
+def page(
+    connection: Connection,
+    tenant_id: int,
+    *,
+    before: int | None = None,
+    limit: int = 50,
+    status: str | None = None,
+) -> list[AnyRow]:
+    """A tenant's campaigns, newest first, from the one before ``before`` on."""
+    query = select(campaigns).where(campaigns.c.tenant_id == tenant_id)
+    if before is not None:
+        query = query.where(campaigns.c.id < before)
+    if status is not None:
+        query = query.where(campaigns.c.status == status)
+    return list(connection.execute(query.order_by(campaigns.c.id.desc()).limit(limit)))
+
+
+def lock_for(
+    connection: Connection, tenant_id: int | None, campaign_id: int, verb: CampaignVerb
+) -> AnyRow:
+    """Lock a campaign and make sure that its status allows ``verb``.
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's.
+        WrongStateError: its status does not allow it.
+    """
+    query = select(campaigns).where(campaigns.c.id == campaign_id)
+    if tenant_id is not None:
+        query = query.where(campaigns.c.tenant_id == tenant_id)
+    row = connection.execute(query.with_for_update(key_share=True)).first()
+    if row is None:
+        raise NotFoundError("campaign", campaign_id)
+    domain.after(verb, CampaignStatus(row.status))
+    return row
+
+
+def change(
+    connection: Connection,
+    tenant_id: int,
+    campaign_id: int,
+    verb: CampaignVerb,
+    **values: Any,
+) -> AnyRow:
+    """Move a campaign along the table (schedule, unschedule, pause, resume).
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's.
+        WrongStateError: its status does not allow it.
+    """
+    row = lock_for(connection, tenant_id, campaign_id, verb)
+    _set(connection, campaign_id, domain.after(verb, CampaignStatus(row.status)), **values)
+    return get(connection, tenant_id, campaign_id)
+
+
+def fail(connection: Connection, campaign_id: int) -> None:
+    """Fail a scheduled campaign that has nobody to send to."""
+    row = lock_for(connection, None, campaign_id, CampaignVerb.FAIL)
+    _set(connection, row.id, CampaignStatus.FAILED, completed_at=now(connection))
+
+
+def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
+    """Cancel a campaign. From this commit on no intent is written for it; its queued messages are
+    failed by ``sweep_cancelled``, chunk by chunk, and calls in flight are recorded as they end.
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's.
+        WrongStateError: it is over already.
+    """
+    lock_for(connection, tenant_id, campaign_id, CampaignVerb.CANCEL)
+    _set(
+        connection,
+        campaign_id,
+        CampaignStatus.CANCELLED,
+        launching=False,
+        completed_at=now(connection),
+    )
+    connection.execute(delete(launches).where(launches.c.campaign_id == campaign_id))
+    return get(connection, tenant_id, campaign_id)
+
+
+def sweep_cancelled(connection: Connection, campaign_id: int) -> bool:
+    """Fail some of a cancelled campaign's queued messages; say whether more are left.
+
+    Those in doubt stay as they are: they may have been accepted.
+    """
+    status = counters.lock(connection, campaign_id)
+    if status != CampaignStatus.CANCELLED:
+        return False
+    rows = connection.execute(
+        select(batches.c.id, batches.c.size, batches.c.in_doubt)
+        .where(batches.c.campaign_id == campaign_id, batches.c.status == BatchStatus.QUEUED)
+        .order_by(batches.c.id)
+        .limit(CANCEL_CHUNK)
+        .with_for_update()
+    ).all()
+    chosen: list[AnyRow] = []
+    taken = 0
+    for row in rows:
+        if chosen and taken + row.size > CANCEL_CHUNK:
+            break
+        chosen.append(row)
+        taken += row.size
+    at = now(connection)
+    certain = [row.id for row in chosen if not row.in_doubt]
+    doubtful = [row.id for row in chosen if row.in_doubt]
+    failed = _cancel_messages(connection, certain, at)
+    _end_batches(connection, certain, BatchStatus.CANCELLED, at)
+    _end_batches(connection, doubtful, BatchStatus.UNCONFIRMED, at)
+    counters.add(connection, campaign_id, at=at, queued=-failed, failed=failed)
+    return len(chosen) < len(rows)
+
+
+def cancelled_with_queue(connection: Connection) -> list[int]:
+    """Cancelled campaigns that still have queued batches."""
+    return list(
+        connection.execute(
+            select(campaigns.c.id).where(
+                campaigns.c.status == CampaignStatus.CANCELLED,
+                campaigns.c.queued > 0,
+                select(batches.c.id)
+                .where(
+                    batches.c.campaign_id == campaigns.c.id,
+                    batches.c.status == BatchStatus.QUEUED,
+                )
+                .exists(),
+            )
+        ).scalars()
+    )
+
+
+def due(connection: Connection) -> list[int]:
+    """Scheduled campaigns whose time has come, the longest overdue first."""
+    return list(
+        connection.execute(
+            select(campaigns.c.id)
+            .where(
+                campaigns.c.status == CampaignStatus.SCHEDULED,
+                campaigns.c.scheduled_at <= now(connection),
+            )
+            .order_by(campaigns.c.scheduled_at, campaigns.c.id)
+        ).scalars()
+    )
+
+
+def next_scheduled_at(connection: Connection) -> int | None:
+    """When the next scheduled campaign starts."""
+    return connection.execute(
+        select(func.min(campaigns.c.scheduled_at)).where(
+            campaigns.c.status == CampaignStatus.SCHEDULED
+        )
+    ).scalar()
+
+
+def _set(connection: Connection, campaign_id: int, status: CampaignStatus, **values: Any) -> None:
+    connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id)
+        .values(status=status, updated_at=now(connection), **values)
+    )
+
+
+def _require_list(connection: Connection, tenant_id: int, list_id: int) -> None:
+    found = select(lists.c.id).where(lists.c.id == list_id, lists.c.tenant_id == tenant_id)
+    if connection.execute(found).first() is None:
+        raise NotFoundError("list", list_id)
+
+
+def _cancel_messages(connection: Connection, batch_ids: list[int], at: int) -> int:
+    if not batch_ids:
+        return 0
+    return connection.execute(
+        update(messages)
+        .where(
+            messages.c.batch_id.in_(batch_ids),
+            messages.c.status == MessageStatus.QUEUED,
+            messages.c.in_doubt.is_(False),
+        )
+        .values(status=MessageStatus.FAILED, reason=Reason.CANCELLED, failed_at=at)
+    ).rowcount
+
+
+def _end_batches(
+    connection: Connection, batch_ids: list[int], status: BatchStatus, at: int
+) -> None:
+    if batch_ids:
+        connection.execute(
+            update(batches).where(batches.c.id.in_(batch_ids)).values(status=status, updated_at=at)
+        )

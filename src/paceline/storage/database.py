@@ -1,0 +1,274 @@
+"""The one way to the database: a function, a transaction.
+
+A *storage function* is plain and synchronous, takes a SQLAlchemy ``Connection`` first and is the
+body of one transaction. ``Database`` runs it in a thread: there is no way to wait for the network
+inside a transaction, and transaction boundaries can be read off the call sites.
+
+SQLite has one writer thread, so writers queue instead of polling for the lock; readers have
+snapshots of their own (WAL). PostgreSQL gets a pool; reads are REPEATABLE READ READ ONLY, so that
+every figure of one answer is of one moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    select,
+    true,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from paceline.clock import Clock, SystemClock
+from paceline.domain.errors import PacelineError
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+"""A row whose columns the query names."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CLOCK = "paceline_clock"
+_SQLITE_BUSY_MS = 15_000
+_SQLITE_READERS = 4
+_POSTGRES_CONNECTIONS = 12
+_SERIALIZATION_FAILURES = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: PostgreSQL rolled the transaction back and says: again."""
+_WRITE_TRIES = 5
+
+
+class DatabaseUnreachableError(PacelineError):
+    """No connection to the database could be had, or it was lost."""
+
+    code = "database_unreachable"
+    retryable = True
+
+
+class Database:
+    """Runs storage functions, each as one transaction.
+
+    Args:
+        url: a SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``.
+        clock: the time of SQLite's transactions; on PostgreSQL it replaces the server's own time
+            when given (a virtual clock), else ``clock_timestamp()`` counts.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self._address = url
+            self._clock = clock = clock or SystemClock()
+            reader = _sqlite_engine(url, "BEGIN", _SQLITE_READERS)
+            writer = _sqlite_engine(url, "BEGIN IMMEDIATE", 1)
+            self._engines = [reader, writer]
+            self._write_threads = ThreadPoolExecutor(1, "paceline-write")
+            self._read_threads = ThreadPoolExecutor(_SQLITE_READERS, "paceline-read")
+        else:
+            engine = _postgres_engine(url)
+            reader = engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            writer = engine
+            self._engines = [engine]
+            threads = ThreadPoolExecutor(_POSTGRES_CONNECTIONS, "paceline-database")
+            self._write_threads = self._read_threads = threads
+        options: dict[str, Any] = {_CLOCK: clock, "preserve_rowcount": True}
+        self._reader = reader.execution_options(**options)
+        self._writer = writer.execution_options(**options)
+
+    async def read(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``function`` on one snapshot.
+
+        Raises:
+            DatabaseUnreachableError: as it says.
+        """
+        return await _in(self._read_threads, lambda: self.read_now(function, *args, **kwargs))
+
+    async def write(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``function`` as one transaction that commits when it returns.
+
+        The transaction goes on when the caller is cancelled: a thread is never interrupted.
+
+        Raises:
+            DatabaseUnreachableError: as it says; whether the commit happened is then unknown.
+        """
+        return await _in(self._write_threads, lambda: self.write_now(function, *args, **kwargs))
+
+    def read_now(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``read``, in the calling thread."""
+        with _named_errors(), self._reader.connect() as connection:
+            return function(connection, *args, **kwargs)
+
+    def write_now(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``write``, in the calling thread. Deadlocks and serialization failures are repeated:
+        PostgreSQL has undone the whole transaction.
+        """
+        for tries_left in reversed(range(_WRITE_TRIES)):
+            try:
+                with _named_errors(), self._writer.begin() as connection:
+                    return function(connection, *args, **kwargs)
+            except DBAPIError as error:
+                if tries_left == 0 or not _was_undone(error):
+                    raise
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def alter_now(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``write_now``, for changes of the schema: SQLite rebuilds tables by dropping them,
+        which its foreign keys would forbid; they are checked at the end instead.
+        """
+        if not self.is_sqlite:
+            return self.write_now(function, *args, **kwargs)
+        engine = _sqlite_engine(self._address, "BEGIN IMMEDIATE", 1, foreign_keys=False)
+        options: dict[str, Any] = {_CLOCK: self._clock, "preserve_rowcount": True}
+        try:
+            with _named_errors(), engine.execution_options(**options).begin() as connection:
+                result = function(connection, *args, **kwargs)
+                if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
+                    raise RuntimeError(f"the migration leaves broken references: {broken[:5]}")
+                return result
+        finally:
+            engine.dispose()
+
+    def close(self) -> None:
+        """Wait for what runs, then close every connection."""
+        self._write_threads.shutdown()
+        self._read_threads.shutdown()
+        for engine in self._engines:
+            engine.dispose()
+
+
+def now(connection: Connection) -> int:
+    """The database's time, milliseconds since 1970. Read it after the locks, not before."""
+    clock: Clock | None = connection.get_execution_options()[_CLOCK]
+    if clock is not None:
+        return clock.now_ms()
+    milliseconds: int = connection.execute(_POSTGRES_NOW).scalar_one()
+    return milliseconds
+
+
+_POSTGRES_NOW = sql("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+
+
+def is_postgres(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
+
+
+def insert_new(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]] | Select[Any],
+    columns: Sequence[str] = (),
+) -> int:
+    """Insert the rows that break no unique key; return how many.
+
+    Args:
+        connection: of a write transaction.
+        table: where to.
+        rows: the rows, or a SELECT that gives them.
+        columns: with a SELECT, the names of its columns.
+    """
+    make = postgresql.insert if is_postgres(connection) else sqlite.insert
+    statement = make(table).on_conflict_do_nothing()
+    if isinstance(rows, Select):
+        # Without a WHERE, SQLite would read ON CONFLICT as the ON of a join.
+        return connection.execute(statement.from_select(columns, rows.where(true()))).rowcount
+    return connection.execute(statement, rows).rowcount
+
+
+def ping(connection: Connection) -> None:
+    """Prove that the database answers."""
+    connection.execute(select(1))
+
+
+async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _sqlite_engine(url: str, begin: str, size: int, *, foreign_keys: bool = True) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        connect_args={"timeout": _SQLITE_BUSY_MS / 1000, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: object) -> None:
+        # We begin transactions ourselves: the driver would begin them late and deferred.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            # NORMAL may forget a committed intent when the power fails: a duplicate.
+            "synchronous=FULL",
+            f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
+            "temp_store=MEMORY",
+            "cache_size=-65536",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgres_engine(url: str) -> Engine:
+    return create_engine(
+        url,
+        pool_size=_POSTGRES_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=30,
+        connect_args={"connect_timeout": 10, "application_name": f"paceline {os.getpid()}"},
+    )
+
+
+class _named_errors:  # noqa: N801 - reads as a statement: with _named_errors()
+    """Turn the drivers' ways to say "no connection" into ``DatabaseUnreachableError``."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, DBAPIError):
+            return
+        cannot_open = isinstance(error, OperationalError) and error.statement is None
+        if error.connection_invalidated or cannot_open or _cannot_open_file(error):
+            reason = str(error.orig).strip().splitlines()[0] if error.orig else "no connection"
+            raise DatabaseUnreachableError(f"The database cannot be reached: {reason}") from error
+
+
+def _cannot_open_file(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CANTOPEN
+
+
+def _was_undone(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _SERIALIZATION_FAILURES

@@ -1,0 +1,160 @@
+"""Doubt: what ran out is taken back, and what an operator decides is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from paceline.domain.campaign import CampaignStatus
+from paceline.domain.errors import ConflictError
+from paceline.domain.message import BatchStatus, MessageStatus, Reason
+from paceline.storage import campaigns as campaigns_table
+from paceline.storage import counters
+from paceline.storage.database import AnyRow, now
+from paceline.storage.schema import batches, messages
+
+_IN_HAND = (BatchStatus.RESERVED, BatchStatus.SUBMITTING)
+
+
+class Decision(StrEnum):
+    """What an operator can say about messages that may have been accepted."""
+
+    RESEND = "resend"
+    """Send again, at the risk of a second SMS; tries begin anew under a new reference."""
+    FAIL = "fail"
+    """Count them as failed (``given_up``)."""
+    ACCEPT = "accept"
+    """Count them as sent, without an id from the provider."""
+
+
+def expired(connection: Connection, *, limit: int = 200) -> list[int]:
+    """Batches whose worker let the lease run out."""
+    return list(
+        connection.execute(
+            select(batches.c.id)
+            .where(
+                batches.c.lease_until.is_not(None),
+                batches.c.status.in_(_IN_HAND),
+                batches.c.lease_until <= now(connection),
+            )
+            .order_by(batches.c.lease_until)
+            .limit(limit)
+        ).scalars()
+    )
+
+
+def in_hand(connection: Connection) -> list[int]:
+    """Batches that a worker holds, whatever their lease."""
+    return list(
+        connection.execute(
+            select(batches.c.id)
+            .where(batches.c.lease_until.is_not(None), batches.c.status.in_(_IN_HAND))
+            .order_by(batches.c.id)
+        ).scalars()
+    )
+
+
+def undecided(connection: Connection, tenant_id: int, campaign_id: int) -> Sequence[int]:
+    """The campaign's unconfirmed batches.
+
+    Raises:
+        NotFoundError: this tenant has no such campaign.
+    """
+    campaigns_table.get(connection, tenant_id, campaign_id)
+    return (
+        connection.execute(
+            select(batches.c.id)
+            .where(
+                batches.c.campaign_id == campaign_id,
+                batches.c.tenant_id == tenant_id,
+                batches.c.status == BatchStatus.UNCONFIRMED,
+            )
+            .order_by(batches.c.id)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def decide(connection: Connection, batch_id: int, decision: Decision) -> int:
+    """Carry out an operator's decision on one unconfirmed batch; return how many messages it
+    concerned (0: the batch was settled meanwhile).
+
+    Raises:
+        ConflictError: a resend is asked for and the campaign is cancelled.
+    """
+    campaign_id = connection.execute(
+        select(batches.c.campaign_id).where(batches.c.id == batch_id)
+    ).scalar_one()
+    campaign_status = counters.lock(connection, campaign_id)
+    if decision is Decision.RESEND and campaign_status == CampaignStatus.CANCELLED:
+        raise ConflictError(
+            "The campaign is cancelled, so nothing of it can be sent again: "
+            "accept or fail its unconfirmed messages."
+        )
+    batch = connection.execute(
+        select(batches).where(batches.c.id == batch_id).with_for_update()
+    ).one()
+    if batch.status != BatchStatus.UNCONFIRMED:
+        return 0
+    at = now(connection)
+    doubtful = connection.execute(select(func.count()).where(_in_doubt(batch_id))).scalar_one()
+    connection.execute(
+        update(messages).where(_in_doubt(batch_id)).values(**_MESSAGE_VALUES[decision](at))
+    )
+    _move(connection, batch, decision, at)
+    counters.add(
+        connection,
+        campaign_id,
+        at=at,
+        unconfirmed=-doubtful,
+        queued=0 if decision is Decision.RESEND else -doubtful,
+        sent=doubtful if decision is Decision.ACCEPT else 0,
+        failed=doubtful if decision is Decision.FAIL else 0,
+    )
+    return int(doubtful)
+
+
+def _move(connection: Connection, batch: AnyRow, decision: Decision, at: int) -> None:
+    values: dict[str, Any] = {
+        "status": BatchStatus.DONE,
+        "in_doubt": False,
+        "doubt_since": None,
+        "updated_at": at,
+    }
+    if decision is Decision.RESEND:
+        values |= {
+            "status": BatchStatus.QUEUED,
+            "tries": 0,
+            "retry_count": 0,
+            "generation": batch.generation + 1,
+            "due_at": at,
+        }
+    connection.execute(update(batches).where(batches.c.id == batch.id).values(**values))
+
+
+_MESSAGE_VALUES: dict[Decision, Any] = {
+    Decision.RESEND: lambda _at: {"in_doubt": False},
+    Decision.FAIL: lambda at: {
+        "in_doubt": False,
+        "status": MessageStatus.FAILED,
+        "reason": Reason.GIVEN_UP,
+        "failed_at": at,
+    },
+    Decision.ACCEPT: lambda at: {
+        "in_doubt": False,
+        "status": MessageStatus.SENT,
+        "sent_at": at,
+    },
+}
+
+
+def _in_doubt(batch_id: int) -> Any:
+    return (
+        (messages.c.batch_id == batch_id)
+        & (messages.c.status == MessageStatus.QUEUED)
+        & messages.c.in_doubt
+    )

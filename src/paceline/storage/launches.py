@@ -1,0 +1,267 @@
+"""Launch: an audience becomes messages and batches, chunk by chunk.
+
+A chunk is one transaction: it has happened whole or not at all, and any worker can do the next one.
+Sending begins with the first chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Subquery,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    null,
+    select,
+    update,
+)
+from sqlalchemy import Text as TextType
+
+from paceline.domain.campaign import CampaignStatus, CampaignVerb
+from paceline.domain.errors import EmptyAudienceError
+from paceline.domain.message import BatchStatus, MessageStatus
+from paceline.domain.template import compile_text
+from paceline.storage import counters
+from paceline.storage.batches import BLOCK, new_block, open_lane
+from paceline.storage.campaigns import lock_for
+from paceline.storage.database import insert_new, is_postgres, now
+from paceline.storage.schema import (
+    batches,
+    campaigns,
+    contacts,
+    launches,
+    list_members,
+    messages,
+    suppressions,
+    tenants,
+)
+
+CHUNK = 20_000
+"""Contacts a transaction takes: well below a second of work, and below ``BLOCK`` batches."""
+
+CONTACT_FIELDS = ("first_name", "last_name", "phone")
+"""Merge tags that every contact has; all others are attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What one chunk wrote."""
+
+    created: int
+    batches: int
+    finished: bool
+
+
+def start(
+    connection: Connection, tenant_id: int | None, campaign_id: int, *, batch_size: int
+) -> Launched:
+    """Start a campaign: its status changes and its first chunk is written, or neither.
+
+    Args:
+        connection: of a write transaction.
+        tenant_id: whose it must be; None: the engine starts it on schedule.
+        campaign_id: a draft or scheduled campaign.
+        batch_size: messages per batch.
+
+    Raises:
+        NotFoundError: this tenant has no such campaign.
+        WrongStateError: it is neither draft nor scheduled.
+        EmptyAudienceError: nobody may be sent to; the campaign stays as it was.
+    """
+    campaign = lock_for(connection, tenant_id, campaign_id, CampaignVerb.START)
+    eligible = _eligible(connection, campaign, after=0, until=None).subquery()
+    audience, until = connection.execute(
+        select(func.count(), func.max(eligible.c.id)).select_from(eligible)
+    ).one()
+    if not audience:
+        raise EmptyAudienceError(
+            "There is nobody to send to: the audience has no contact that is not suppressed."
+        )
+    at = now(connection)
+    connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign.id)
+        .values(
+            status=CampaignStatus.SENDING,
+            audience=audience,
+            launching=True,
+            started_at=at,
+            updated_at=at,
+        )
+    )
+    connection.execute(
+        insert(launches),
+        {"campaign_id": campaign.id, "cursor": 0, "until": until, "batch_size": batch_size},
+    )
+    open_lane(connection, campaign.account_id, campaign.tenant_id)
+    launched = write_chunk(connection, campaign.id)
+    assert launched is not None  # noqa: S101 - its row was inserted above
+    return launched
+
+
+def write_chunk(connection: Connection, campaign_id: int) -> Launched | None:
+    """Write the next chunk; None when somebody else is at it or nothing is left to do.
+
+    The campaign's row is locked only for its counters at the end: sending goes on meanwhile.
+    """
+    launch = connection.execute(
+        select(launches)
+        .where(launches.c.campaign_id == campaign_id)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if launch is None:
+        return None
+    campaign = connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one()
+    opt_outs = connection.execute(
+        select(tenants.c.opt_outs).where(tenants.c.id == campaign.tenant_id)
+    ).scalar_one()
+    # From here on every statement sees at least the suppressions that `opt_outs` counts.
+    people = _eligible(connection, campaign, after=launch.cursor, until=launch.until)
+    some = people.limit(CHUNK).subquery()
+    count, cursor = connection.execute(
+        select(func.count(), func.max(some.c.id)).select_from(some)
+    ).one()
+    first = new_block(connection)
+    at = now(connection)
+    people = _eligible(connection, campaign, after=launch.cursor, until=cursor or launch.cursor)
+    created = _insert_messages(
+        connection, campaign, people.subquery(), first, launch.batch_size, at
+    )
+    written = _insert_batches(connection, campaign, first, opt_outs, at)
+    finished = count < CHUNK
+    _advance(connection, campaign_id, cursor, finished=finished)
+    if counters.lock(connection, campaign_id) == CampaignStatus.CANCELLED:
+        raise LaunchStoppedError(campaign_id)
+    counters.add(connection, campaign_id, at=at, total=created, queued=created)
+    if finished:
+        connection.execute(
+            update(campaigns).where(campaigns.c.id == campaign_id).values(launching=False)
+        )
+        counters.complete_if_done(connection, campaign_id, at)
+    return Launched(created, written, finished)
+
+
+class LaunchStoppedError(Exception):
+    """The campaign was cancelled while the chunk was written: undo the chunk."""
+
+
+def under_way(connection: Connection) -> list[int]:
+    """Campaigns whose launch has chunks left."""
+    return list(connection.execute(select(launches.c.campaign_id)).scalars())
+
+
+def _advance(
+    connection: Connection, campaign_id: int, cursor: int | None, *, finished: bool
+) -> None:
+    of_campaign = launches.c.campaign_id == campaign_id
+    if finished:
+        connection.execute(delete(launches).where(of_campaign))
+    else:
+        connection.execute(update(launches).where(of_campaign).values(cursor=cursor))
+
+
+def _eligible(
+    connection: Connection, campaign: Any, *, after: int, until: int | None
+) -> Select[Any]:
+    """The campaign's audience without the suppressed: contact ids, numbers and merge values."""
+    query = (
+        select(
+            contacts.c.id,
+            contacts.c.phone,
+            _snapshot(connection, compile_text(campaign.text).fields).label("merge_values"),
+        )
+        .outerjoin(
+            suppressions,
+            and_(
+                suppressions.c.tenant_id == contacts.c.tenant_id,
+                suppressions.c.phone == contacts.c.phone,
+            ),
+        )
+        .where(
+            contacts.c.tenant_id == campaign.tenant_id,
+            suppressions.c.phone.is_(None),
+            contacts.c.id > after,
+        )
+        .order_by(contacts.c.id)
+    )
+    if until is not None:
+        query = query.where(contacts.c.id <= until)
+    if campaign.list_id is not None:
+        query = query.join(
+            list_members,
+            and_(
+                list_members.c.contact_id == contacts.c.id,
+                list_members.c.list_id == campaign.list_id,
+            ),
+        )
+    return query
+
+
+def _snapshot(connection: Connection, fields: Iterable[str]) -> ColumnElement[Any]:
+    """The values that the text uses, as JSON text: what the message says stays what it was."""
+    pairs: list[Any] = []
+    for field in fields:
+        column = (
+            contacts.c[field]
+            if field in CONTACT_FIELDS
+            else contacts.c.attributes[field].as_string()
+        )
+        pairs += [literal_column(f"'{field}'"), column]  # a tag's name is [a-z0-9_] by its grammar
+    if not pairs:
+        return cast(null(), TextType)
+    if is_postgres(connection):
+        return cast(func.jsonb_build_object(*pairs), TextType)
+    return func.json_object(*pairs)
+
+
+def _insert_messages(
+    connection: Connection, campaign: Any, people: Subquery, first: int, size: int, at: int
+) -> int:
+    """One message per person; ``size`` in a row share a batch id."""
+    number = func.row_number().over(order_by=people.c.id) - 1
+    columns = {
+        "tenant_id": literal(campaign.tenant_id),
+        "campaign_id": literal(campaign.id),
+        "batch_id": literal(first) + number // literal(size),
+        "contact_id": people.c.id,
+        "phone": people.c.phone,
+        "merge_values": people.c.merge_values,
+        "status": literal(str(MessageStatus.QUEUED)),
+        "created_at": literal(at),
+    }
+    rows = select(*columns.values()).select_from(people).order_by(people.c.id)
+    return insert_new(connection, messages, rows, list(columns))
+
+
+def _insert_batches(
+    connection: Connection, campaign: Any, first: int, opt_outs: int, at: int
+) -> int:
+    """The batches that the new messages name, with as many as they turned out to hold."""
+    columns = {
+        "id": messages.c.batch_id,
+        "tenant_id": literal(campaign.tenant_id),
+        "account_id": literal(campaign.account_id),
+        "campaign_id": literal(campaign.id),
+        "status": literal(str(BatchStatus.QUEUED)),
+        "size": func.count(),
+        "seen_opt_outs": literal(opt_outs),
+        "created_at": literal(at),
+        "updated_at": literal(at),
+    }
+    rows = (
+        select(*columns.values())
+        .where(messages.c.batch_id.between(first, first + BLOCK - 1))
+        .group_by(messages.c.batch_id)
+    )
+    return connection.execute(insert(batches).from_select(list(columns), rows)).rowcount

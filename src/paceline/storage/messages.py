@@ -1,0 +1,207 @@
+"""Messages: loaded for one dispatch, and listed for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, func, insert, select
+
+from paceline.domain.errors import NotFoundError
+from paceline.domain.message import BatchStatus, MessageStatus
+from paceline.storage import suppressions
+from paceline.storage.batches import ReservedBatch, new_block, open_lane
+from paceline.storage.database import AnyRow, now
+from paceline.storage.schema import (
+    attempts,
+    batches,
+    campaigns,
+    installation,
+    messages,
+    provider_messages,
+    tenants,
+    traffic_accounts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBatch:
+    """All that a call is rendered from, of one snapshot."""
+
+    recipients: list[Any]
+    """Rows of (id, phone, merge_values: JSON text or None), by id."""
+    text: str
+    sender: str
+    opt_outs: int
+    account: AnyRow
+    installation: str
+
+
+def load(connection: Connection, batch: ReservedBatch) -> LoadedBatch:
+    """Read what is needed to render a reserved batch."""
+    recipients = list(connection.execute(_RECIPIENTS, {"batch": batch.id}))
+    if batch.campaign_id is None:
+        what = connection.execute(_SINGLE, {"batch": batch.id}).first()
+        text, sender = (what.text, what.sender) if what else ("", "")
+    else:
+        what = connection.execute(_CAMPAIGN, {"campaign": batch.campaign_id}).one()
+        text, sender = what.text, what.sender
+    return LoadedBatch(
+        recipients=recipients,
+        text=text,
+        sender=sender,
+        opt_outs=connection.execute(_OPT_OUTS, {"tenant": batch.tenant_id}).scalar_one(),
+        account=connection.execute(_ACCOUNT, {"account": batch.account_id}).one(),
+        installation=connection.execute(select(installation.c.prefix)).scalar_one(),
+    )
+
+
+def add_single(
+    connection: Connection, tenant_id: int, *, to: str, text: str, sender: str, account_id: int
+) -> int:
+    """Queue one message without a campaign; return its id.
+
+    Raises:
+        InvalidInputError: the number is suppressed for this tenant.
+    """
+    opt_outs = connection.execute(_OPT_OUTS, {"tenant": tenant_id}).scalar_one()
+    suppressions.refuse(connection, tenant_id, to)
+    batch_id, at = new_block(connection), now(connection)
+    open_lane(connection, account_id, tenant_id)
+    connection.execute(
+        insert(batches),
+        {
+            "id": batch_id,
+            "tenant_id": tenant_id,
+            "account_id": account_id,
+            "campaign_id": None,
+            "status": BatchStatus.QUEUED,
+            "size": 1,
+            "seen_opt_outs": opt_outs,
+            "created_at": at,
+            "updated_at": at,
+        },
+    )
+    message_id: int = connection.execute(
+        insert(messages).returning(messages.c.id),
+        {
+            "tenant_id": tenant_id,
+            "batch_id": batch_id,
+            "phone": to,
+            "text": text,
+            "sender": sender,
+            "status": MessageStatus.QUEUED,
+            "created_at": at,
+        },
+    ).scalar_one()
+    return message_id
+
+
+def get(connection: Connection, tenant_id: int, message_id: int) -> AnyRow:
+    """One message as ``page`` gives them.
+
+    Raises:
+        NotFoundError: this tenant has none with this id.
+    """
+    row = connection.execute(
+        _LISTED.where(messages.c.tenant_id == tenant_id, messages.c.id == message_id)
+    ).first()
+    if row is None:
+        raise NotFoundError("message", message_id)
+    return row
+
+
+def page(
+    connection: Connection,
+    tenant_id: int,
+    *,
+    campaign_id: int | None,
+    after: int = 0,
+    limit: int = 100,
+    status: str | None = None,
+    reason: str | None = None,
+    in_doubt: bool | None = None,
+) -> list[AnyRow]:
+    """Messages by id, from the one behind ``after`` on; without a campaign, the single ones.
+
+    Rows carry what a person is shown: number, snapshot and frozen text, status, reason, the tries
+    of the batch, and what the provider calls the message (its newest attempt).
+    """
+    query = _LISTED.where(messages.c.tenant_id == tenant_id, messages.c.id > after)
+    query = query.where(
+        messages.c.campaign_id.is_(None)
+        if campaign_id is None
+        else messages.c.campaign_id == campaign_id
+    )
+    if status is not None:
+        query = query.where(messages.c.status == status)
+    if status == MessageStatus.FAILED:
+        query = query.where(messages.c.reason.is_not(None))  # lets the index of failures serve
+    if reason is not None:
+        query = query.where(messages.c.reason == reason)
+    if in_doubt is not None:
+        query = query.where(messages.c.in_doubt.is_(in_doubt))
+    return list(connection.execute(query.order_by(messages.c.id).limit(limit)))
+
+
+_RECIPIENTS = (
+    select(messages.c.id, messages.c.phone, messages.c.merge_values)
+    .where(messages.c.batch_id == bindparam("batch"), messages.c.status == MessageStatus.QUEUED)
+    .order_by(messages.c.id)
+)
+_SINGLE = select(messages.c.text, messages.c.sender).where(
+    messages.c.batch_id == bindparam("batch")
+)
+_CAMPAIGN = select(campaigns.c.text, campaigns.c.sender).where(
+    campaigns.c.id == bindparam("campaign")
+)
+_OPT_OUTS = select(tenants.c.opt_outs).where(tenants.c.id == bindparam("tenant"))
+_ACCOUNT = select(
+    traffic_accounts.c.id,
+    traffic_accounts.c.provider,
+    traffic_accounts.c.base_url,
+    traffic_accounts.c.external_id,
+    traffic_accounts.c.api_key,
+    traffic_accounts.c.options,
+    traffic_accounts.c.server_error,
+    traffic_accounts.c.rate_max,
+    traffic_accounts.c.rate_window_ms,
+).where(traffic_accounts.c.id == bindparam("account"))
+
+_NEWEST_ID = (
+    select(func.max(provider_messages.c.attempt_id))
+    .where(provider_messages.c.message_id == messages.c.id)
+    .correlate(messages)
+    .scalar_subquery()
+)
+_LISTED = (
+    select(
+        messages.c.id,
+        messages.c.campaign_id,
+        messages.c.phone,
+        messages.c.merge_values,
+        func.coalesce(messages.c.text, campaigns.c.text).label("text"),
+        messages.c.status,
+        messages.c.reason,
+        messages.c.error,
+        messages.c.delivery,
+        messages.c.in_doubt,
+        batches.c.retry_count,
+        provider_messages.c.provider_message_id,
+        attempts.c.bulk_id,
+        messages.c.created_at,
+        messages.c.sent_at,
+        messages.c.failed_at,
+        messages.c.delivered_at,
+    )
+    .join(batches, batches.c.id == messages.c.batch_id)
+    .outerjoin(campaigns, campaigns.c.id == messages.c.campaign_id)
+    .outerjoin(
+        provider_messages,
+        and_(
+            provider_messages.c.message_id == messages.c.id,
+            provider_messages.c.attempt_id == _NEWEST_ID,
+        ),
+    )
+    .outerjoin(attempts, attempts.c.id == provider_messages.c.attempt_id)
+)

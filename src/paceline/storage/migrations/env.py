@@ -1,0 +1,17 @@
+"""Alembic's entry point: runs the migrations on the connection that ``migrate`` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from paceline.storage.schema import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    render_as_batch=True,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,440 @@
+"""The tables, as the newest migration leaves them.
+
+Conventions: times are whole milliseconds since 1970 (``*_at``, ``*_until``); ids are integers that
+are never used again; ``tenant_id`` leads every large table. The large tables (``messages``,
+``provider_messages``) declare no foreign keys: on PostgreSQL each would cost one look-up per row of
+a launch, and all their rows are written by a handful of functions that the audit checks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+Json = JSON().with_variant(JSONB, "postgresql")
+NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=false())
+
+
+def _moment(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _maybe(name: str) -> Column[int | None]:
+    return Column(name, BigInteger)
+
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("prefix", String(16), nullable=False),
+    _moment("created_at"),
+    CheckConstraint("id = 1", name="one_row"),
+    comment="One row: who we are to the providers; the prefix begins every reference.",
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("default_account_id", Id),
+    Column("rate_max", Integer),
+    Column("rate_window_ms", Integer),
+    Column("grants", Text, nullable=False, server_default=""),
+    Column("opt_outs", BigInteger, nullable=False, server_default="0"),
+    _moment("created_at"),
+    comment="`grants` is the tenant's sliding window; `opt_outs` counts its suppressions as they "
+    "are committed. Both change only under this row's lock.",
+    **NEVER_REUSED,
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("hint", String(16), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    _flag("admin"),
+    _moment("created_at"),
+    _maybe("last_used_at"),
+    _maybe("revoked_at"),
+    Index(None, "tenant_id"),
+    Index(None, "hint"),
+    comment="`digest` is the SHA-256 of the key; `hint` its first characters.",
+    **NEVER_REUSED,
+)
+
+traffic_accounts = Table(
+    "traffic_accounts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id")),
+    Column("provider", String(30), nullable=False),
+    Column("base_url", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("api_key", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("options", Json, nullable=False, server_default=text("'{}'")),
+    Column("server_error", String(10), nullable=False, server_default="retry"),
+    Column("webhook_token", String(64), nullable=False, unique=True),
+    Column("rate_max", Integer),
+    Column("rate_window_ms", Integer),
+    Column("grants", Text, nullable=False, server_default=""),
+    Column("turn", BigInteger, nullable=False, server_default="0"),
+    _count("failures"),
+    _maybe("closed_at"),
+    _maybe("closed_until"),
+    Column("closed_why", Text),
+    _maybe("held_at"),
+    Column("held_why", Text),
+    _moment("created_at"),
+    comment="`tenant_id` NULL: shared by all tenants. `turn`, `failures`, `closed_*` and `held_*` "
+    "change only under this row's lock.",
+    **NEVER_REUSED,
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("account_id", Id, ForeignKey("traffic_accounts.id"), nullable=False),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("pass", BigInteger, nullable=False, server_default="0"),
+    Column("last_campaign_id", Id),
+    PrimaryKeyConstraint("account_id", "tenant_id"),
+    comment="Whose turn it is on an account; changes only under the account's lock.",
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("phone", String(16), nullable=False),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("attributes", Json, nullable=False, server_default=text("'{}'")),
+    _moment("created_at"),
+    _moment("updated_at"),
+    UniqueConstraint("tenant_id", "phone"),
+    Index(None, "tenant_id", "id"),
+    **NEVER_REUSED,
+)
+
+lists = Table(
+    "lists",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    _moment("created_at"),
+    UniqueConstraint("tenant_id", "name"),
+    **NEVER_REUSED,
+)
+
+list_members = Table(
+    "list_members",
+    metadata,
+    Column("list_id", Id, ForeignKey("lists.id", ondelete="CASCADE"), nullable=False),
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False),
+    PrimaryKeyConstraint("list_id", "contact_id"),
+    Index(None, "contact_id"),
+)
+
+import_rows = Table(
+    "import_rows",
+    metadata,
+    Column("import_id", String(32), nullable=False),
+    Column("row", Integer, nullable=False),
+    Column("tenant_id", Id, nullable=False),
+    Column("phone", String(16), nullable=False),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("attributes", Json),
+    _moment("created_at"),
+    PrimaryKeyConstraint("import_id", "row"),
+    comment="Rows of an import on their way; merged into contacts by one transaction.",
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("phone", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    _moment("created_at"),
+    PrimaryKeyConstraint("tenant_id", "phone"),
+    Index(None, "tenant_id", "seq"),
+    comment="`seq` is the tenant's `opt_outs` at the commit that wrote the row.",
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("account_id", Id, ForeignKey("traffic_accounts.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("list_id", Id),
+    Column("status", String(10), nullable=False),
+    _maybe("scheduled_at"),
+    Column("timezone", String(64)),
+    _count("audience"),
+    _flag("launching"),
+    _count("total"),
+    _count("queued"),
+    _count("sent"),
+    _count("failed"),
+    _count("processed"),
+    _count("delivered"),
+    _count("unconfirmed"),
+    _moment("created_at"),
+    _maybe("started_at"),
+    _maybe("completed_at"),
+    _moment("updated_at"),
+    CheckConstraint("queued + sent + failed = total", name="total"),
+    CheckConstraint("processed = sent + failed", name="processed"),
+    CheckConstraint("queued >= 0 AND sent >= 0 AND failed >= 0", name="counters"),
+    CheckConstraint("delivered >= 0 AND delivered <= sent", name="delivered"),
+    CheckConstraint("unconfirmed >= 0 AND unconfirmed <= queued", name="unconfirmed"),
+    Index(None, "tenant_id", "id"),
+    Index(None, "account_id", "tenant_id", "status", "id"),
+    Index(None, "status", "scheduled_at"),
+    comment="`sent` is sent, `processed` = sent + failed; every counter equals its rows.",
+    **NEVER_REUSED,
+)
+
+launches = Table(
+    "launches",
+    metadata,
+    Column("campaign_id", Id, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False),
+    Column("cursor", Id, nullable=False),
+    Column("until", Id, nullable=False),
+    Column("batch_size", Integer, nullable=False),
+    comment="A launch that is under way: contacts up to `cursor` have their messages.",
+)
+
+batch_blocks = Table(
+    "batch_blocks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _moment("created_at"),
+    comment="Hands out batch ids: block n owns the ids n * 65536 to n * 65536 + 65535.",
+    **NEVER_REUSED,
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("tenant_id", Id, nullable=False),
+    Column("account_id", Id, nullable=False),
+    Column("campaign_id", Id),
+    Column("status", String(12), nullable=False),
+    Column("size", Integer, nullable=False),
+    _count("tries"),
+    _count("retry_count"),
+    _count("generation"),
+    _flag("in_doubt"),
+    _maybe("doubt_since"),
+    _count("fence"),
+    Column("due_at", BigInteger, nullable=False, server_default="0"),
+    _maybe("lease_until"),
+    Column("seen_opt_outs", BigInteger, nullable=False, server_default="0"),
+    Column("error", Text),
+    _moment("created_at"),
+    _moment("updated_at"),
+    Index(
+        "batches_ready",
+        "account_id",
+        "tenant_id",
+        "campaign_id",
+        "due_at",
+        "id",
+        sqlite_where=text("status = 'queued'"),
+        postgresql_where=text("status = 'queued'"),
+    ),
+    Index(
+        "batches_leased",
+        "account_id",
+        "status",
+        "lease_until",
+        sqlite_where=text("lease_until IS NOT NULL"),
+        postgresql_where=text("lease_until IS NOT NULL"),
+    ),
+    Index(
+        "batches_waiting",
+        "due_at",
+        sqlite_where=text("status = 'queued' AND due_at > 0"),
+        postgresql_where=text("status = 'queued' AND due_at > 0"),
+    ),
+    Index("batches_campaign", "campaign_id", "status"),
+    comment="`due_at` 0: as soon as possible. `fence` rises at each reservation; a result is "
+    "recorded only under the fence it was sent with.",
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, nullable=False),
+    Column("campaign_id", Id),
+    Column("batch_id", Id, nullable=False),
+    Column("contact_id", Id),
+    Column("phone", String(16), nullable=False),
+    Column("merge_values", Text),
+    Column("text", Text),
+    Column("sender", Text),
+    Column("status", String(8), nullable=False),
+    Column("reason", String(24)),
+    Column("error", Text),
+    Column("delivery", String(12), nullable=False, server_default="none"),
+    _flag("in_doubt"),
+    _moment("created_at"),
+    _maybe("sent_at"),
+    _maybe("failed_at"),
+    _maybe("delivered_at"),
+    UniqueConstraint("campaign_id", "phone"),
+    Index(None, "batch_id"),
+    Index(
+        "messages_reason",
+        "campaign_id",
+        "reason",
+        "id",
+        sqlite_where=text("reason IS NOT NULL"),
+        postgresql_where=text("reason IS NOT NULL"),
+    ),
+    Index(
+        "messages_doubt",
+        "campaign_id",
+        "id",
+        sqlite_where=text("in_doubt"),
+        postgresql_where=text("in_doubt"),
+    ),
+    Index(
+        "messages_single",
+        "tenant_id",
+        "id",
+        sqlite_where=text("campaign_id IS NULL"),
+        postgresql_where=text("campaign_id IS NULL"),
+    ),
+    comment="`text` and `sender` only without a campaign; no indexed column changes when a message "
+    "is sent, so that PostgreSQL can update it in place.",
+    postgresql_with={"fillfactor": "80"},
+    **NEVER_REUSED,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, nullable=False),
+    Column("account_id", Id, nullable=False),
+    Column("campaign_id", Id),
+    Column("batch_id", Id, ForeignKey("batches.id"), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("worker", String(64), nullable=False),
+    _moment("started_at"),
+    _moment("send_by"),
+    _maybe("finished_at"),
+    Column("outcome", String(16)),
+    Column("http_status", Integer),
+    Column("error", Text),
+    Column("bulk_id", Text),
+    UniqueConstraint("batch_id", "fence"),
+    comment="One submission, committed before its call. No outcome: it may have been made.",
+    **NEVER_REUSED,
+)
+
+provider_messages = Table(
+    "provider_messages",
+    metadata,
+    Column("account_id", Id, nullable=False),
+    Column("provider_message_id", Text, nullable=False),
+    Column("message_id", Id, nullable=False),
+    Column("attempt_id", Id, nullable=False),
+    Column("delivery", String(12), nullable=False, server_default="none"),
+    PrimaryKeyConstraint("account_id", "provider_message_id"),
+    Index(None, "message_id"),
+    comment="What the provider calls a message, once per attempt that it accepted; receipts are "
+    "joined here. Apart from `messages`, whose rows then need no indexed column to change.",
+    sqlite_with_rowid=False,
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey("traffic_accounts.id"), nullable=False),
+    Column("provider_message_id", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("delivery", String(12), nullable=False),
+    Column("error", Text, nullable=False, server_default=""),
+    _maybe("occurred_at"),
+    _moment("received_at"),
+    _count("tries"),
+    _moment("due_at"),
+    Index(None, "due_at", "id"),
+    comment="The inbox: what webhooks brought and the fold has not taken up yet.",
+    **NEVER_REUSED,
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("request_digest", String(64), nullable=False),
+    Column("status", Integer),
+    Column("body", Text),
+    _moment("created_at"),
+    PrimaryKeyConstraint("tenant_id", "key"),
+    Index(None, "created_at"),
+    comment="Answers kept for repeats of a request; no status yet: still being made.",
+)

@@ -1,0 +1,396 @@
+"""Whose turn it is: reservations, lane by lane (the rule itself is ``domain.fairness``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from paceline.domain import limits
+from paceline.domain.campaign import CampaignStatus
+from paceline.domain.fairness import Lane, next_lane, served
+from paceline.domain.limits import Limit, Window
+from paceline.domain.message import BatchStatus
+from paceline.storage.batches import BLOCK, ReservedBatch, due
+from paceline.storage.database import now
+from paceline.storage.limits import Pacing, Strategy, limit_of
+from paceline.storage.schema import batches, campaigns, lanes, tenants, traffic_accounts
+
+LOOKAHEAD_MS = 200
+"""A batch is reserved when a permit for it will be free within this time, so that it waits at the
+gate, rendered, when the window opens; and no longer, so that it never keeps a place from a lane
+whose windows are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What there was to do; ``next_at`` is when there may be more, if the database knows."""
+
+    batches: list[ReservedBatch]
+    at: int
+    next_at: int | None
+
+
+def reserve(
+    connection: Connection, *, want: int, lease_ms: int, pacing: Pacing, first_account: int = 0
+) -> Reservation:
+    """Reserve up to ``want`` batches, each from the lane whose turn it is.
+
+    Args:
+        connection: of a write transaction.
+        want: how many the worker has hands for.
+        lease_ms: after this long an unfinished reservation is void.
+        pacing: the limits; under ``pace`` a lane whose window stays shut is passed over.
+        first_account: where to begin among the accounts, so that a worker can go round.
+    """
+    reserved: list[ReservedBatch] = []
+    later: list[int] = []
+    for account_id in _accounts_with_work(connection, first_account):
+        turn = _Turns(connection, account_id, lease_ms, pacing)
+        reserved += turn.take(want - len(reserved))
+        later += turn.later
+        if len(reserved) == want:
+            break
+    at = now(connection)
+    if len(reserved) < want:
+        later += _next_due(connection, at)
+    return Reservation(reserved, at, min(later, default=None))
+
+
+class _Turns:
+    """One account's turns, under the lock of its row."""
+
+    def __init__(
+        self, connection: Connection, account_id: int, lease_ms: int, pacing: Pacing
+    ) -> None:
+        self.connection = connection
+        self.account = connection.execute(_LOCK_ACCOUNT, {"account": account_id}).one()
+        self.at = now(connection)
+        self.lease_until = self.at + lease_ms
+        self.pacing = pacing
+        self.later: list[int] = []
+
+    def take(self, want: int) -> Iterator[ReservedBatch]:
+        account = self.account
+        if account.held_at is not None:
+            return
+        if account.closed_until is not None and account.closed_until > self.at:
+            self.later.append(account.closed_until)
+            return
+        probing = account.failures > 0
+        leased = self._leased()
+        if probing and leased:
+            return
+        room = self._room(account, self.pacing.account, sum(leased.values()))
+        want = min(want, room, 1 if probing else want)
+        if want > 0:
+            yield from self._go_round(want, leased, probing=probing)
+
+    def _go_round(
+        self, want: int, leased: dict[int, int], *, probing: bool
+    ) -> Iterator[ReservedBatch]:
+        turn = self.account.turn
+        open_lanes, last_campaign = self._open_lanes(leased)
+        before = {tenant_id: lane for tenant_id, (lane, _) in open_lanes.items()}
+        passes = dict(before)
+        while want and (lane := next_lane((lane for lane, _ in open_lanes.values()), turn)):
+            tenant_id = lane.tenant_id
+            batch = self._pick(tenant_id, last_campaign[tenant_id], probing=probing)
+            if batch is None:
+                del open_lanes[tenant_id]
+                continue
+            lane, turn = served(lane, turn, cost=1)
+            passes[tenant_id] = lane
+            last_campaign[tenant_id] = batch.campaign_id or last_campaign[tenant_id]
+            room = open_lanes[tenant_id][1] - 1
+            open_lanes[tenant_id] = (lane, room)
+            if room == 0:
+                del open_lanes[tenant_id]
+            want -= 1
+            yield batch
+        self._remember(turn, before, passes, last_campaign)
+
+    def _leased(self) -> dict[int, int]:
+        """Batches by tenant that are reserved (pace) or in hand at all (probing)."""
+        statuses = [BatchStatus.RESERVED]
+        if self.account.failures > 0:
+            statuses.append(BatchStatus.SUBMITTING)
+        rows = self.connection.execute(_LEASED, {"account": self.account.id, "statuses": statuses})
+        return {row.tenant_id: row.n for row in rows}
+
+    def _room(self, row: Any, default: Limit, reserved: int) -> int:
+        """How many more batches may soon pass this row's window."""
+        if self.pacing.strategy is Strategy.BACKOFF:
+            return BLOCK
+        window, limit = Window.decode(row.grants), limit_of(row, default)
+        soon = self.at + LOOKAHEAD_MS
+        room = limits.free(window, limit, soon) - reserved
+        if room <= 0:
+            self.later.append(max(limits.open_at(window, limit, soon) - LOOKAHEAD_MS, self.at + 1))
+        return room
+
+    def _open_lanes(
+        self, leased: dict[int, int]
+    ) -> tuple[dict[int, tuple[Lane, int]], dict[int, int]]:
+        open_lanes: dict[int, tuple[Lane, int]] = {}
+        last_campaign: dict[int, int] = {}
+        for row in self.connection.execute(
+            _LANES_WITH_WORK, {"account": self.account.id, "at": self.at}
+        ):
+            room = self._room(row, self.pacing.tenant, leased.get(row.tenant_id, 0))
+            if room > 0:
+                open_lanes[row.tenant_id] = (Lane(row.tenant_id, row.pass_), room)
+                last_campaign[row.tenant_id] = row.last_campaign_id or 0
+        return open_lanes, last_campaign
+
+    def _pick(self, tenant_id: int, last_campaign: int, *, probing: bool) -> ReservedBatch | None:
+        """Reserve the lane's next batch: single messages first, then campaigns in turn."""
+        lane = {"account": self.account.id, "tenant": tenant_id, "at": self.at}
+        values = {"lease_until": self.lease_until, "now": self.at}
+        if probing:
+            row = self.connection.execute(_RESERVE_PROBE, lane | values).first()
+            return _reserved(row) if row else None
+        row = self.connection.execute(_RESERVE_SINGLE, lane | values).first()
+        if row is None:
+            campaign = self.connection.execute(
+                _NEXT_CAMPAIGN, lane | {"last": last_campaign}
+            ).scalar()
+            if campaign is None:
+                return None
+            row = self.connection.execute(
+                _RESERVE_OF_CAMPAIGN, lane | values | {"campaign": campaign}
+            ).first()
+        return _reserved(row) if row else None
+
+    def _remember(
+        self,
+        turn: int,
+        before: dict[int, Lane],
+        passes: dict[int, Lane],
+        last_campaign: dict[int, int],
+    ) -> None:
+        if passes == before:
+            return
+        self.connection.execute(_SET_TURN, {"account": self.account.id, "turn": turn})
+        self.connection.execute(
+            _SET_PASS,
+            [
+                {
+                    "account": self.account.id,
+                    "tenant": tenant_id,
+                    "pass_": lane.pass_,
+                    "last_campaign": last_campaign[tenant_id],
+                }
+                for tenant_id, lane in sorted(passes.items())
+                if lane != before[tenant_id]
+            ],
+        )
+
+
+def _accounts_with_work(connection: Connection, first: int) -> list[int]:
+    """Accounts that have queued batches, from ``first`` on and then round."""
+    ids = list(connection.execute(_ACCOUNTS_WITH_WORK).scalars())
+    return [i for i in ids if i >= first] + [i for i in ids if i < first]
+
+
+def _next_due(connection: Connection, at: int) -> list[int]:
+    """When the next waiting retry is due, if one waits."""
+    due_at = connection.execute(_NEXT_DUE, {"at": at}).scalar()
+    return [] if due_at is None else [due_at]
+
+
+def _reserved(row: Any) -> ReservedBatch:
+    return ReservedBatch(
+        row.id,
+        row.tenant_id,
+        row.account_id,
+        row.campaign_id,
+        row.fence,
+        row.generation,
+        row.seen_opt_outs,
+    )
+
+
+_AT: BindParameter[int] = bindparam("at")
+_ACCOUNT: BindParameter[int] = bindparam("account")
+_TENANT: BindParameter[int] = bindparam("tenant")
+
+_ACCOUNTS_WITH_WORK = (
+    select(traffic_accounts.c.id)
+    .where(
+        exists().where(
+            batches.c.account_id == traffic_accounts.c.id,
+            batches.c.status == BatchStatus.QUEUED,
+        )
+    )
+    .order_by(traffic_accounts.c.id)
+)
+
+_LOCK_ACCOUNT = (
+    select(traffic_accounts)
+    .where(traffic_accounts.c.id == _ACCOUNT)
+    .with_for_update(key_share=True)
+)
+
+_LEASED = (
+    select(batches.c.tenant_id, func.count().label("n"))
+    .where(
+        batches.c.account_id == _ACCOUNT,
+        batches.c.lease_until.is_not(None),
+        batches.c.status.in_(bindparam("statuses", expanding=True)),
+    )
+    .group_by(batches.c.tenant_id)
+)
+
+_OF_LANE = and_(batches.c.account_id == _ACCOUNT, batches.c.tenant_id == _TENANT)
+_OF_CAMPAIGN_ROW = and_(
+    batches.c.account_id == campaigns.c.account_id,
+    batches.c.tenant_id == campaigns.c.tenant_id,
+    batches.c.campaign_id == campaigns.c.id,
+)
+
+_LANES_WITH_WORK = (
+    select(
+        lanes.c.tenant_id,
+        lanes.c["pass"].label("pass_"),
+        lanes.c.last_campaign_id,
+        tenants.c.grants,
+        tenants.c.rate_max,
+        tenants.c.rate_window_ms,
+    )
+    .join(tenants, tenants.c.id == lanes.c.tenant_id)
+    .where(
+        lanes.c.account_id == _ACCOUNT,
+        or_(
+            exists().where(
+                batches.c.account_id == lanes.c.account_id,
+                batches.c.tenant_id == lanes.c.tenant_id,
+                batches.c.campaign_id.is_(None),
+                due(_AT),
+            ),
+            # By way of the campaigns, so that a paused one costs one look, not one per batch.
+            exists().where(
+                campaigns.c.account_id == lanes.c.account_id,
+                campaigns.c.tenant_id == lanes.c.tenant_id,
+                campaigns.c.status == CampaignStatus.SENDING,
+                exists().where(_OF_CAMPAIGN_ROW, due(_AT)),
+            ),
+        ),
+    )
+)
+
+_NEXT_CAMPAIGN = (
+    select(campaigns.c.id)
+    .where(
+        campaigns.c.account_id == _ACCOUNT,
+        campaigns.c.tenant_id == _TENANT,
+        campaigns.c.status == CampaignStatus.SENDING,
+        exists().where(_OF_CAMPAIGN_ROW, due(_AT)),
+    )
+    .order_by(case((campaigns.c.id > bindparam("last"), 0), else_=1), campaigns.c.id)
+    .limit(1)
+)
+
+
+def _reserve(*candidates: Any) -> Any:
+    """Reserve the first of the candidate batches (scalar subqueries) that there is."""
+    return (
+        update(batches)
+        .where(batches.c.id == func.coalesce(*candidates), batches.c.status == BatchStatus.QUEUED)
+        .values(
+            status=BatchStatus.RESERVED,
+            fence=batches.c.fence + 1,
+            lease_until=bindparam("lease_until"),
+            updated_at=bindparam("now"),
+        )
+        .returning(
+            batches.c.id,
+            batches.c.tenant_id,
+            batches.c.account_id,
+            batches.c.campaign_id,
+            batches.c.fence,
+            batches.c.generation,
+            batches.c.seen_opt_outs,
+        )
+    )
+
+
+_PICK = batches.alias("pick")
+
+
+def _first(*conditions: Any, order: tuple[Any, ...]) -> Any:
+    return (
+        select(_PICK.c.id)
+        .where(
+            _PICK.c.account_id == _ACCOUNT,
+            _PICK.c.tenant_id == _TENANT,
+            _PICK.c.status == BatchStatus.QUEUED,
+            *conditions,
+        )
+        .order_by(*order)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+_OLDEST = (_PICK.c.due_at, _PICK.c.id)
+
+_RESERVE_SINGLE = _reserve(
+    _first(_PICK.c.campaign_id.is_(None), _PICK.c.due_at <= _AT, order=_OLDEST), None
+)
+
+# Retries that are due first: they have waited their time, and fresh batches may be many.
+_RESERVE_OF_CAMPAIGN = _reserve(
+    _first(
+        _PICK.c.campaign_id == bindparam("campaign"),
+        _PICK.c.due_at > 0,
+        _PICK.c.due_at <= _AT,
+        order=_OLDEST,
+    ),
+    _first(_PICK.c.campaign_id == bindparam("campaign"), _PICK.c.due_at == 0, order=_OLDEST),
+)
+
+# After failures: the due batch with the fewest tries goes ahead, so that an outage spreads its
+# failed tries over many batches instead of using up those of a few.
+_RESERVE_PROBE = _reserve(
+    _first(
+        _PICK.c.due_at <= _AT,
+        or_(
+            _PICK.c.campaign_id.is_(None),
+            _PICK.c.campaign_id.in_(
+                select(campaigns.c.id).where(
+                    campaigns.c.account_id == _ACCOUNT,
+                    campaigns.c.tenant_id == _TENANT,
+                    campaigns.c.status == CampaignStatus.SENDING,
+                )
+            ),
+        ),
+        order=(_PICK.c.tries, _PICK.c.due_at, _PICK.c.id),
+    ),
+    None,
+)
+
+_SET_TURN = (
+    update(traffic_accounts).where(traffic_accounts.c.id == _ACCOUNT).values(turn=bindparam("turn"))
+)
+_SET_PASS = (
+    update(lanes)
+    .where(lanes.c.account_id == _ACCOUNT, lanes.c.tenant_id == _TENANT)
+    .values({"pass": bindparam("pass_"), "last_campaign_id": bindparam("last_campaign")})
+)
+_NEXT_DUE = select(func.min(batches.c.due_at)).where(
+    batches.c.status == BatchStatus.QUEUED, batches.c.due_at > _AT
+)
