@@ -1,0 +1,76 @@
+"""What is due now and then: each is a row in the database that any worker can take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from paceline.domain.errors import EmptyAudienceError, NotFoundError, WrongStateError
+from paceline.engine.rules import Rules
+from paceline.storage import campaigns, doubt, launches, outcomes, receipts
+from paceline.storage.database import Database
+from paceline.storage.launches import LaunchStoppedError
+from paceline.telemetry import get_logger
+
+log = get_logger("chores")
+
+
+class Chores:
+    """Scheduled starts, launch chunks, cancellations, expired leases and receipts."""
+
+    def __init__(self, database: Database, rules: Rules, *, wake: Callable[[], None]) -> None:
+        self.database = database
+        self.rules = rules
+        self._wake = wake
+
+    async def round(self) -> None:
+        """Do everything that is due."""
+        await self.take_back_expired()
+        await self.start_due_campaigns()
+        await self.launch()
+        await self.sweep_cancelled()
+        await self.fold_receipts()
+
+    async def take_back_expired(self) -> None:
+        for batch_id in await self.database.read(doubt.expired):
+            status = await self.database.write(outcomes.expire, batch_id)
+            if status is not None:
+                log.warning("lease_expired", batch_id=batch_id, status=str(status))
+                self._wake()
+
+    async def start_due_campaigns(self) -> None:
+        for campaign_id in await self.database.read(campaigns.due):
+            try:
+                launched = await self.database.write(
+                    launches.start, None, campaign_id, batch_size=self.rules.batch_size
+                )
+                log.info("campaign_started", campaign_id=campaign_id, created=launched.created)
+            except EmptyAudienceError as error:
+                await self.database.write(campaigns.fail, campaign_id)
+                log.warning("campaign_failed", campaign_id=campaign_id, error=str(error))
+            except (WrongStateError, NotFoundError):
+                continue  # somebody else was there first
+            self._wake()
+
+    async def launch(self) -> None:
+        for campaign_id in await self.database.read(launches.under_way):
+            try:
+                while chunk := await self.database.write(launches.write_chunk, campaign_id):
+                    self._wake()
+                    if chunk.finished:
+                        log.info("campaign_launched", campaign_id=campaign_id)
+                        break
+            except LaunchStoppedError:
+                log.info("launch_stopped", campaign_id=campaign_id)
+
+    async def sweep_cancelled(self) -> None:
+        for campaign_id in await self.database.read(campaigns.cancelled_with_queue):
+            while await self.database.write(campaigns.sweep_cancelled, campaign_id):
+                pass
+
+    async def fold_receipts(self) -> None:
+        while True:
+            folded = await self.database.write(receipts.fold)
+            if folded.dropped:
+                log.warning("receipts_dropped", count=folded.dropped)
+            if folded.taken == folded.matched == 0 or folded.taken < receipts.FOLD_AT_ONCE:
+                return

@@ -1,0 +1,183 @@
+"""The checks of what is to be sent: every fault is found at once, on one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from paceline import providers
+from paceline.domain import parts
+from paceline.domain.errors import InvalidInputError, NotFoundError, Problem
+from paceline.domain.template import Template, TemplateError, compile_text, unknown_fields
+from paceline.engine.schedule import moment
+from paceline.storage import accounts, contacts, lists
+from paceline.storage.database import AnyRow, now
+from paceline.storage.launches import CONTACT_FIELDS
+
+MAX_NAME = 200
+_SHOWN_CHARACTERS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCampaign:
+    """A campaign as somebody describes it. ``scheduled_at`` is ISO 8601; see ``schedule.moment``.
+
+    No ``list_id``: all the tenant's contacts. No ``sender``: the account's. No
+    ``traffic_account_id``: the tenant's default.
+    """
+
+    name: str
+    text: str
+    list_id: int | None = None
+    sender: str | None = None
+    traffic_account_id: int | None = None
+    scheduled_at: str | None = None
+    timezone: str | None = None
+
+
+def campaign_values(
+    connection: Connection, tenant_id: int, new: NewCampaign, *, max_parts: int
+) -> dict[str, Any]:
+    """The arguments of ``campaigns.create`` for a new campaign.
+
+    Raises:
+        InvalidInputError: with every fault of the description.
+    """
+    problems = [*_name_problems(new.name), *_text_problems(connection, tenant_id, new, max_parts)]
+    account, faults = account_for(connection, tenant_id, new.traffic_account_id)
+    problems += faults
+    sender = new.sender or (account.sender if account else "")
+    if account:
+        problems += sender_problems(account.provider, sender)
+    if new.list_id is not None:
+        problems += _list_problems(connection, tenant_id, new.list_id)
+    scheduled_at, faults = _scheduled_at(connection, new)
+    problems += faults
+    if problems or account is None:
+        raise InvalidInputError("The campaign cannot be made.", tuple(problems))
+    return {
+        "account_id": account.id,
+        "name": new.name.strip(),
+        "text": new.text,
+        "sender": sender,
+        "list_id": new.list_id,
+        "scheduled_at": scheduled_at,
+        "timezone": new.timezone,
+    }
+
+
+def account_for(
+    connection: Connection, tenant_id: int, account_id: int | None
+) -> tuple[AnyRow | None, list[Problem]]:
+    """The account that a tenant's messages will use, or why there is none."""
+    try:
+        return accounts.usable(connection, tenant_id, account_id), []
+    except NotFoundError as error:
+        return None, [Problem("traffic_account_id", _clause(error))]
+
+
+def single_text_problems(text: str, max_parts: int) -> Iterator[Problem]:
+    """What is wrong with the text of a message that has no campaign."""
+    template = _compiled(text)
+    if isinstance(template, Problem):
+        yield template
+    elif template.fields:
+        yield Problem("text", "a single message has no merge tags: write the values out")
+    else:
+        yield from _length_problems(text, max_parts)
+
+
+def sender_problems(provider: str, sender: str) -> Iterator[Problem]:
+    """What is wrong with a sender in the eyes of the account's provider."""
+    if not sender:
+        yield Problem("sender", "is needed: the traffic account has none of its own")
+    elif wrong := providers.check_sender(provider, sender):
+        yield Problem("sender", wrong)
+
+
+def refuse_past(connection: Connection, at: int) -> None:
+    """Say no to a start in the past.
+
+    Raises:
+        InvalidInputError: ``at`` has passed.
+    """
+    if at <= now(connection):
+        raise InvalidInputError.of("scheduled_at", "is in the past")
+
+
+def _name_problems(name: str) -> Iterator[Problem]:
+    if not name.strip():
+        yield Problem("name", "is empty")
+    elif len(name.strip()) > MAX_NAME:
+        yield Problem("name", f"is longer than {MAX_NAME} characters")
+
+
+def _text_problems(
+    connection: Connection, tenant_id: int, new: NewCampaign, max_parts: int
+) -> Iterator[Problem]:
+    template = _compiled(new.text)
+    if isinstance(template, Problem):
+        yield template
+        return
+    yield from _unknown_tags(connection, tenant_id, template)
+    yield from _length_problems(template.render({}), max_parts)
+
+
+def _compiled(text: str) -> Template | Problem:
+    if not text.strip():
+        return Problem("text", "is empty")
+    try:
+        return compile_text(text)
+    except TemplateError as error:
+        return Problem("text", str(error))
+
+
+def _unknown_tags(connection: Connection, tenant_id: int, template: Template) -> Iterable[Problem]:
+    attributes = set(template.fields) - set(CONTACT_FIELDS)
+    unknown = attributes - contacts.known_attributes(connection, tenant_id, attributes)
+    if not unknown:
+        return []
+    known = {*CONTACT_FIELDS, *contacts.attribute_names(connection, tenant_id)}
+    known |= attributes - unknown
+    return [Problem("text", str(each)) for each in unknown_fields(template, sorted(known))]
+
+
+def _length_problems(text: str, max_parts: int) -> Iterator[Problem]:
+    counted = parts.count(text)
+    if counted.parts <= max_parts:
+        return
+    reason = f"has {counted.parts} parts; at most {max_parts} are allowed"
+    if counted.encoding == "ucs-2":
+        forcing = parts.unicode_characters(text)
+        shown = " ".join(forcing[:_SHOWN_CHARACTERS])
+        more = " and others" if len(forcing) > _SHOWN_CHARACTERS else ""
+        reason += f" (in UCS-2, 67 characters each instead of 153, because of {shown}{more})"
+    yield Problem("text", reason)
+
+
+def _list_problems(connection: Connection, tenant_id: int, list_id: int) -> Iterator[Problem]:
+    try:
+        lists.get(connection, tenant_id, list_id)
+    except NotFoundError as error:
+        yield Problem("list_id", _clause(error))
+
+
+def _scheduled_at(connection: Connection, new: NewCampaign) -> tuple[int | None, list[Problem]]:
+    if new.scheduled_at is None:
+        unused = Problem("timezone", "has no effect without scheduled_at")
+        return None, [] if new.timezone is None else [unused]
+    try:
+        at = moment(new.scheduled_at, new.timezone)
+        refuse_past(connection, at)
+    except InvalidInputError as error:
+        return None, list(error.problems)
+    return at, []
+
+
+def _clause(error: NotFoundError) -> str:
+    """The error's sentence as the clause behind a field's name."""
+    text = str(error)
+    return text[0].lower() + text[1:].rstrip(".")

@@ -1,0 +1,288 @@
+"""What people may order. API and CLI give the same orders, so all checks are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from paceline.domain import phone
+from paceline.domain.campaign import CampaignStatus, CampaignVerb, allowed_from
+from paceline.domain.errors import InvalidInputError, Problem, WrongStateError
+from paceline.engine.drafts import (
+    NewCampaign,
+    account_for,
+    campaign_values,
+    refuse_past,
+    sender_problems,
+    single_text_problems,
+)
+from paceline.engine.rules import Rules
+from paceline.engine.schedule import moment
+from paceline.engine.waiting import Waiting, waiting_for
+from paceline.settings import Settings
+from paceline.storage import (
+    campaigns,
+    doubt,
+    idempotency,
+    launches,
+    messages,
+    standings,
+    suppressions,
+)
+from paceline.storage.database import AnyRow, Database
+from paceline.storage.doubt import Decision
+from paceline.storage.idempotency import Once
+from paceline.storage.standings import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A campaign's row and what it waits for, of one snapshot."""
+
+    campaign: AnyRow
+    waiting_for: Waiting | None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What enqueueing wrote so far; a paused campaign goes on and nothing is written."""
+
+    campaign_id: int
+    created: int
+    batches: int
+
+
+class Orders:
+    """Checks an order, carries it out, and wakes the worker when that gives it something to do.
+
+    Every method may raise ``DatabaseUnreachableError``. Where ``once`` is taken, the order is
+    carried out once under its key, or raises ``AnsweredBefore`` or ``KeyReusedError``.
+    """
+
+    def __init__(self, database: Database, settings: Settings, *, wake: Callable[[], None]) -> None:
+        self.database = database
+        self.settings = settings
+        self.rules = Rules.of(settings)
+        self.wake = wake
+
+    async def create_campaign(
+        self, tenant_id: int, new: NewCampaign, *, once: Once | None = None
+    ) -> Shown:
+        """Make a draft, or a scheduled campaign when ``scheduled_at`` is given.
+
+        Raises:
+            InvalidInputError: with every fault of the description.
+        """
+        values = await self.database.read(
+            campaign_values, tenant_id, new, max_parts=self.settings.max_parts
+        )
+
+        def create(connection: Connection) -> Shown:
+            campaign = campaigns.create(connection, tenant_id, **values)
+            return self._shown(standings.of(connection, tenant_id, campaign.id))
+
+        shown = await self.database.write(idempotency.run, tenant_id, once, create)
+        self.wake()
+        return shown
+
+    async def enqueue(
+        self, tenant_id: int, campaign_id: int, *, once: Once | None = None
+    ) -> Enqueued:
+        """Start a draft or scheduled campaign, or let a paused one go on.
+
+        Raises:
+            NotFoundError: this tenant has no such campaign.
+            WrongStateError: it is none of the three.
+            EmptyAudienceError: nobody may be sent to; it stays as it was.
+        """
+        enqueued = await self.database.write(
+            idempotency.run, tenant_id, once, self._enqueue, tenant_id, campaign_id
+        )
+        self.wake()
+        return enqueued
+
+    async def schedule(
+        self, tenant_id: int, campaign_id: int, scheduled_at: str, timezone: str | None = None
+    ) -> Shown:
+        """Set the time at which a campaign starts.
+
+        Raises:
+            NotFoundError: this tenant has no such campaign.
+            WrongStateError: it is neither draft nor scheduled.
+            InvalidInputError: the time cannot be read or has passed.
+        """
+        at = moment(scheduled_at, timezone)
+
+        def change(connection: Connection) -> Standing:
+            refuse_past(connection, at)
+            return _changed(
+                connection,
+                tenant_id,
+                campaign_id,
+                CampaignVerb.SCHEDULE,
+                scheduled_at=at,
+                timezone=timezone,
+            )
+
+        shown = self._shown(await self.database.write(change))
+        self.wake()
+        return shown
+
+    async def unschedule(self, tenant_id: int, campaign_id: int) -> Shown:
+        """Make a scheduled campaign a draft again."""
+        return await self._change(
+            tenant_id, campaign_id, CampaignVerb.UNSCHEDULE, scheduled_at=None, timezone=None
+        )
+
+    async def pause(self, tenant_id: int, campaign_id: int) -> Shown:
+        """Write no new intent for a campaign; calls in flight finish."""
+        return await self._change(tenant_id, campaign_id, CampaignVerb.PAUSE)
+
+    async def resume(self, tenant_id: int, campaign_id: int) -> Shown:
+        """Let a paused campaign go on."""
+        return await self._change(tenant_id, campaign_id, CampaignVerb.RESUME)
+
+    async def cancel(self, tenant_id: int, campaign_id: int) -> Shown:
+        """Give a campaign up: what is queued and not in doubt fails as ``cancelled``."""
+        await self.database.write(campaigns.cancel, tenant_id, campaign_id)
+        while await self.database.write(campaigns.sweep_cancelled, campaign_id):
+            pass
+        return await self.campaign(tenant_id, campaign_id)
+
+    async def campaign(self, tenant_id: int, campaign_id: int) -> Shown:
+        """One campaign.
+
+        Raises:
+            NotFoundError: this tenant has none with this id.
+        """
+        return self._shown(await self.database.read(standings.of, tenant_id, campaign_id))
+
+    async def campaigns(
+        self,
+        tenant_id: int,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        status: CampaignStatus | None = None,
+    ) -> list[Shown]:
+        """A tenant's campaigns, newest first, from the one before ``before`` on."""
+        found = await self.database.read(
+            standings.page, tenant_id, before=before, limit=limit, status=status
+        )
+        return [self._shown(standing) for standing in found]
+
+    async def decide(self, tenant_id: int, campaign_id: int, decision: Decision) -> int:
+        """Settle a campaign's unconfirmed messages; return how many there were.
+
+        Raises:
+            NotFoundError: this tenant has no such campaign.
+            ConflictError: a resend is asked for and it is cancelled.
+        """
+        concerned = 0
+        for batch_id in await self.database.read(doubt.undecided, tenant_id, campaign_id):
+            concerned += await self.database.write(doubt.decide, batch_id, decision)
+        self.wake()
+        return concerned
+
+    async def decide_single(self, tenant_id: int, message_id: int, decision: Decision) -> int:
+        """Settle one unconfirmed message that has no campaign; 0: it is not unconfirmed.
+
+        Raises:
+            NotFoundError: this tenant has no such message.
+        """
+        batch_id = await self.database.read(standings.unconfirmed_batch, tenant_id, message_id)
+        if batch_id is None:
+            return 0
+        concerned = await self.database.write(doubt.decide, batch_id, decision)
+        self.wake()
+        return concerned
+
+    async def send(
+        self,
+        tenant_id: int,
+        *,
+        to: str,
+        text: str,
+        sender: str | None = None,
+        traffic_account_id: int | None = None,
+        once: Once | None = None,
+    ) -> AnyRow:
+        """Queue one message without a campaign; return its row as ``messages.get`` gives it.
+
+        Raises:
+            InvalidInputError: with every fault, a suppressed number among them.
+        """
+        number, problems = self._number("to", to)
+        account, faults = await self.database.read(account_for, tenant_id, traffic_account_id)
+        sender = sender or (account.sender if account else "")
+        problems += [*faults, *single_text_problems(text, self.settings.max_parts)]
+        if account:
+            problems += sender_problems(account.provider, sender)
+        if problems or account is None:
+            raise InvalidInputError("The message cannot be sent.", tuple(problems))
+        account_id = account.id
+
+        def queue(connection: Connection) -> AnyRow:
+            message_id = messages.add_single(
+                connection, tenant_id, to=number, text=text, sender=sender, account_id=account_id
+            )
+            return messages.get(connection, tenant_id, message_id)
+
+        message = await self.database.write(idempotency.run, tenant_id, once, queue)
+        self.wake()
+        return message
+
+    async def add_suppressions(
+        self, tenant_id: int, numbers: Sequence[str], reason: str, *, once: Once | None = None
+    ) -> int:
+        """Suppress numbers; return how many were not suppressed before.
+
+        Raises:
+            InvalidInputError: some cannot be read, all of which are named; none is suppressed.
+        """
+        read = [self._number(f"phones[{i}]", number) for i, number in enumerate(numbers)]
+        if problems := tuple(problem for _, faults in read for problem in faults):
+            raise InvalidInputError("Some of the numbers cannot be read.", problems)
+        phones = [number for number, _ in read]
+        return await self.database.write(
+            idempotency.run, tenant_id, once, suppressions.add, tenant_id, phones, reason
+        )
+
+    def _number(self, where: str, written: str) -> tuple[str, list[Problem]]:
+        try:
+            return phone.parse(written, self.settings.default_country), []
+        except phone.PhoneError as error:
+            return "", [Problem(where, error.reason)]
+
+    async def _change(
+        self, tenant_id: int, campaign_id: int, verb: CampaignVerb, **values: Any
+    ) -> Shown:
+        standing = await self.database.write(_changed, tenant_id, campaign_id, verb, **values)
+        self.wake()
+        return self._shown(standing)
+
+    def _enqueue(self, connection: Connection, tenant_id: int, campaign_id: int) -> Enqueued:
+        status = campaigns.get(connection, tenant_id, campaign_id).status
+        startable = allowed_from(CampaignVerb.START)
+        if status == CampaignStatus.PAUSED:
+            campaigns.change(connection, tenant_id, campaign_id, CampaignVerb.RESUME)
+            return Enqueued(campaign_id, created=0, batches=0)
+        if status not in startable:
+            raise WrongStateError("start", status, (*startable, CampaignStatus.PAUSED))
+        launched = launches.start(
+            connection, tenant_id, campaign_id, batch_size=self.rules.batch_size
+        )
+        return Enqueued(campaign_id, launched.created, launched.batches)
+
+    def _shown(self, standing: Standing) -> Shown:
+        return Shown(standing.campaign, waiting_for(standing, self.rules.pacing))
+
+
+def _changed(
+    connection: Connection, /, tenant_id: int, campaign_id: int, verb: CampaignVerb, **values: Any
+) -> Standing:
+    campaigns.change(connection, tenant_id, campaign_id, verb, **values)
+    return standings.of(connection, tenant_id, campaign_id)

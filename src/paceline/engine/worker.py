@@ -1,0 +1,128 @@
+"""The worker: one loop that hands out batches, and the chores that any worker can do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+from paceline.clock import Clock
+from paceline.engine.adapters import Adapters
+from paceline.engine.chores import Chores
+from paceline.engine.dispatch import Dispatcher
+from paceline.engine.rules import Rules
+from paceline.storage import turns
+from paceline.storage.database import Database, DatabaseUnreachableError
+from paceline.telemetry import get_logger
+
+log = get_logger("worker")
+
+POLL_S = 0.5
+"""Other processes queue work too; nobody tells us, so we look."""
+_PAUSE_AFTER_FAILURE_S = 1.0
+
+
+class Worker:
+    """Sends until it is told to stop.
+
+    It holds twice as many batches as it makes calls at a time, so that rendered ones wait at the
+    gate and an opening window is used at once.
+    """
+
+    def __init__(self, database: Database, rules: Rules, clock: Clock) -> None:
+        self.database = database
+        self.rules = rules
+        self.clock = clock
+        self.adapters = Adapters(clock, rules.provider_timeout_ms)
+        name = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        self.dispatcher = Dispatcher(database, rules, self.adapters, clock, name)
+        self.chores = Chores(database, rules, wake=self.wake)
+        self.capacity = 2 * rules.concurrency
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._next_account = 0
+        self._work = asyncio.Event()
+        self._chore = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something to do; call it from the event loop's thread."""
+        self._work.set()
+        self._chore.set()
+
+    def stop(self) -> None:
+        """Reserve nothing more, finish the calls that are under way, then return from ``run``."""
+        self._stop.set()
+        self.dispatcher.stopping = True
+        self.wake()
+
+    async def run(self) -> None:
+        """Work until ``stop``. A call in flight is never cancelled."""
+        log.info("worker_started", concurrency=self.rules.concurrency)
+        loops = [
+            asyncio.create_task(self._forever(self._hand_out, self._work)),
+            asyncio.create_task(self._forever(self._do_chores, self._chore)),
+        ]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            self.stop()
+            while self._in_hand:
+                await asyncio.wait(set(self._in_hand))
+            await self.adapters.aclose()
+            log.info("worker_stopped")
+
+    async def _forever(self, step: Callable[[], Awaitable[float]], woken: asyncio.Event) -> None:
+        """Repeat ``step``, which says how many seconds to wait unless woken."""
+        while not self._stop.is_set():
+            woken.clear()
+            try:
+                pause = await step()
+            except DatabaseUnreachableError as error:
+                log.warning("database_unreachable", error=str(error))
+                pause = _PAUSE_AFTER_FAILURE_S
+            except Exception:
+                log.exception("worker_step_failed")
+                pause = _PAUSE_AFTER_FAILURE_S
+            if pause > 0 and not woken.is_set():
+                await self._wait(woken, pause)
+
+    async def _wait(self, woken: asyncio.Event, seconds: float) -> None:
+        waiting = {
+            asyncio.ensure_future(woken.wait()),
+            asyncio.ensure_future(self.clock.sleep(seconds)),
+        }
+        _, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+
+    async def _hand_out(self) -> float:
+        """Fill the free hands; return how long there is nothing more to hand out."""
+        want = self.capacity - len(self._in_hand)
+        if want <= 0:
+            return POLL_S
+        reservation = await self.database.write(
+            turns.reserve,
+            want=want,
+            lease_ms=self.rules.lease_ms,
+            pacing=self.rules.pacing,
+            first_account=self._next_account,
+        )
+        for batch in reservation.batches:
+            self._next_account = batch.account_id + 1
+            task = asyncio.create_task(self.dispatcher.dispatch(batch))
+            self._in_hand.add(task)
+            task.add_done_callback(self._done)
+        if reservation.next_at is None:
+            return POLL_S
+        return min(max((reservation.next_at - reservation.at) / 1000, 0.001), POLL_S)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.discard(task)
+        self._work.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("dispatch_crashed", error=f"{type(error).__name__}: {error}")
+
+    async def _do_chores(self) -> float:
+        await self.chores.round()
+        return POLL_S
