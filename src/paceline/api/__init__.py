@@ -1,0 +1,1 @@
+"""The HTTP API. ``paceline.api.app.create_app`` makes it; nothing heavy is imported before that."""

@@ -1,0 +1,78 @@
+"""The application: routes, what stands before them, and what they work with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from paceline import __version__
+from paceline.api import campaigns, docs, health, imports, messages, operations, people, problems
+from paceline.api.context import Context, documented_key
+from paceline.api.edge import GUARDED, Authentication, BodyLimit, Edge
+from paceline.api.problems import ProblemDocument
+from paceline.api.webhooks import Webhooks
+from paceline.clock import SystemClock
+from paceline.engine.adapters import Adapters
+from paceline.engine.orders import Orders
+from paceline.settings import Settings
+from paceline.storage.database import Database
+
+
+def create_app(
+    database: Database,
+    settings: Settings,
+    *,
+    wake: Callable[[], None],
+    worker_state: Callable[[], str | None] | None = None,
+) -> FastAPI:
+    """Make the API. Serve it with ``log_config=None, access_log=False``: it logs for itself.
+
+    Args:
+        database: with the newest schema, or ``/readyz`` says no. The caller closes it.
+        settings: of this process.
+        wake: called when there is something to do for a worker.
+        worker_state: says what is wrong with the worker of this process, None while it is well.
+    """
+    adapters = Adapters(SystemClock(), settings.provider_timeout_ms)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await adapters.aclose()
+
+    app = FastAPI(
+        title="Paceline",
+        version=__version__,
+        description="Bulk SMS campaigns, paced to your limits, never sent twice.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    orders = Orders(database, settings, wake=wake)
+    app.state.context = Context(database, settings, orders, worker_state)
+    app.include_router(_api())
+    app.include_router(health.router, responses=_PROBLEM)
+    app.router.routes += [*docs.routes(), *Webhooks(adapters).routes()]
+    problems.install(app)
+    app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
+    app.add_middleware(Authentication, database=database)
+    app.add_middleware(Edge)  # the last one added stands first
+    return app
+
+
+def _api() -> APIRouter:
+    api = APIRouter(prefix=GUARDED, dependencies=[Depends(documented_key)], responses=_PROBLEM)
+    for each in (campaigns, imports, people, messages, operations):
+        api.include_router(each.router, tags=[each.__name__.rpartition(".")[2]])
+    return api
+
+
+_PROBLEM: dict[int | str, dict[str, object]] = {
+    "default": {
+        "description": "A problem document (RFC 9457).",
+        "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
+    }
+}

@@ -1,0 +1,278 @@
+"""Campaigns: made, started, paused, watched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from starlette.responses import StreamingResponse
+
+from paceline.api.context import Context, Ctx, Repeat, TenantCaller
+from paceline.api.messages import Decided, Message, Verdict
+from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
+from paceline.api.values import Id, Moment, PathId, Request, Short, Text
+from paceline.domain.campaign import FINAL, CampaignStatus
+from paceline.domain.errors import NotFoundError
+from paceline.domain.message import MessageStatus, Reason
+from paceline.engine.drafts import NewCampaign as Description
+from paceline.engine.orders import Enqueued as EnqueuedCampaign
+from paceline.engine.orders import Shown
+from paceline.engine.waiting import Cause
+from paceline.storage import campaigns, messages
+from paceline.storage.database import DatabaseUnreachableError
+
+router = APIRouter(prefix="/campaigns")
+
+_LOOK_EVERY_S = 0.5
+_KEEP_ALIVE_S = 15.0
+
+
+class NewCampaign(Request):
+    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``."""
+
+    name: Text
+    text: Text
+    list_id: Id | None = None
+    sender: Short | None = None
+    traffic_account_id: Id | None = None
+    scheduled_at: Short | None = None
+    timezone: Short | None = None
+
+
+class Schedule(Request):
+    scheduled_at: Short
+    timezone: Short | None = None
+
+
+class WaitingFor(BaseModel):
+    """Why a campaign is not sending this very moment; ``until`` null: a person has to act."""
+
+    cause: Cause
+    until: Moment | None
+    detail: str
+
+
+class Campaign(BaseModel):
+    id: int
+    name: str
+    text: str
+    sender: str
+    list_id: int | None
+    traffic_account_id: int
+    status: CampaignStatus
+    scheduled_at: Moment | None
+    timezone: str | None
+    audience: int
+    launching: bool
+    total: int
+    queued: int
+    sent: int
+    failed: int
+    processed: int
+    delivered: int
+    unconfirmed: int
+    waiting_for: WaitingFor | None
+    created_at: Moment
+    started_at: Moment | None
+    completed_at: Moment | None
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, shown: Shown) -> Self:
+        row = shown.campaign._mapping  # noqa: SLF001 - SQLAlchemy's public name
+        waiting = shown.waiting_for
+        return cls.model_validate(
+            {
+                **row,
+                "traffic_account_id": row["account_id"],
+                "waiting_for": waiting
+                and {"cause": waiting.cause, "until": waiting.until, "detail": waiting.detail},
+            }
+        )
+
+
+class Metrics(BaseModel):
+    queued: int
+    sent: int
+    processed: int
+    failed: int
+    delivered: int
+    unconfirmed: int
+
+
+class StatusDocument(BaseModel):
+    """A campaign and its metrics: one row, read once, so they always agree."""
+
+    campaign: Campaign
+    metrics: Metrics
+
+    @classmethod
+    def of(cls, shown: Shown) -> Self:
+        metrics = Metrics.model_validate(shown.campaign, from_attributes=True)
+        return cls(campaign=Campaign.of(shown), metrics=metrics)
+
+
+class Enqueued(BaseModel):
+    """``created`` and ``batches``: written so far; 0 when a paused campaign was resumed."""
+
+    ok: bool
+    campaign_id: int
+    created: int
+    batches: int
+
+    @classmethod
+    def of(cls, enqueued: EnqueuedCampaign) -> Self:
+        return cls(
+            ok=True,
+            campaign_id=enqueued.campaign_id,
+            created=enqueued.created,
+            batches=enqueued.batches,
+        )
+
+
+@router.post("", status_code=201)
+async def create_campaign(
+    body: NewCampaign, caller: TenantCaller, context: Ctx, repeat: Repeat
+) -> Campaign:
+    shown = await context.orders.create_campaign(
+        caller.tenant_id, Description(**body.model_dump()), once=repeat.once(201, Campaign.of)
+    )
+    return Campaign.of(shown)
+
+
+@router.get("")
+async def list_campaigns(
+    caller: TenantCaller,
+    context: Ctx,
+    status: CampaignStatus | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[Campaign]:
+    """Newest first."""
+    rows = await context.orders.campaigns(
+        caller.tenant_id, before=id_of(cursor), limit=limit + 1, status=status
+    )
+    return page_of(rows, limit, Campaign.of, lambda shown: shown.campaign.id)
+
+
+@router.get("/{campaign_id}")
+async def get_campaign(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+    return Campaign.of(await context.orders.campaign(caller.tenant_id, campaign_id))
+
+
+@router.post("/{campaign_id}/enqueue")
+async def enqueue(
+    campaign_id: PathId, caller: TenantCaller, context: Ctx, repeat: Repeat
+) -> Enqueued:
+    """Start a draft or scheduled campaign; let a paused one go on."""
+    enqueued = await context.orders.enqueue(
+        caller.tenant_id, campaign_id, once=repeat.once(200, Enqueued.of)
+    )
+    return Enqueued.of(enqueued)
+
+
+@router.post("/{campaign_id}/schedule")
+async def schedule(
+    campaign_id: PathId, body: Schedule, caller: TenantCaller, context: Ctx
+) -> Campaign:
+    shown = await context.orders.schedule(
+        caller.tenant_id, campaign_id, body.scheduled_at, body.timezone
+    )
+    return Campaign.of(shown)
+
+
+@router.post("/{campaign_id}/unschedule")
+async def unschedule(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+    return Campaign.of(await context.orders.unschedule(caller.tenant_id, campaign_id))
+
+
+@router.post("/{campaign_id}/pause")
+async def pause(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+    return Campaign.of(await context.orders.pause(caller.tenant_id, campaign_id))
+
+
+@router.post("/{campaign_id}/resume")
+async def resume(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+    return Campaign.of(await context.orders.resume(caller.tenant_id, campaign_id))
+
+
+@router.post("/{campaign_id}/cancel")
+async def cancel(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+    return Campaign.of(await context.orders.cancel(caller.tenant_id, campaign_id))
+
+
+@router.post("/{campaign_id}/unconfirmed")
+async def decide(campaign_id: PathId, body: Verdict, caller: TenantCaller, context: Ctx) -> Decided:
+    """Settle what may have been sent: send it again, or count it as failed or as sent."""
+    concerned = await context.orders.decide(caller.tenant_id, campaign_id, body.action)
+    return Decided(ok=True, messages=concerned)
+
+
+@router.get("/{campaign_id}/status")
+async def status_of(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> StatusDocument:
+    return StatusDocument.of(await context.orders.campaign(caller.tenant_id, campaign_id))
+
+
+@router.get("/{campaign_id}/messages")
+async def list_messages(
+    campaign_id: PathId,
+    caller: TenantCaller,
+    context: Ctx,
+    status: MessageStatus | None = None,
+    reason: Reason | None = None,
+    in_doubt: Annotated[bool | None, Query(description="Only the unconfirmed, or none.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Message]:
+    after = id_of(cursor) or 0
+    await context.database.read(campaigns.get, caller.tenant_id, campaign_id)
+    rows = await context.database.read(
+        messages.page,
+        caller.tenant_id,
+        campaign_id=campaign_id,
+        after=after,
+        limit=limit + 1,
+        status=status,
+        reason=reason,
+        in_doubt=in_doubt,
+    )
+    return page_of(rows, limit, Message.of, lambda row: row.id)
+
+
+@router.get("/{campaign_id}/events", response_class=StreamingResponse)
+async def events(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> StreamingResponse:
+    """Server-sent events: the status document as ``status`` whenever it has changed, and ``end``
+    when nothing will change any more.
+    """
+    first = await context.orders.campaign(caller.tenant_id, campaign_id)
+    stream = _events(context, caller.tenant_id, first)
+    return StreamingResponse(stream, media_type="text/event-stream")
+
+
+async def _events(context: Context, tenant_id: int, shown: Shown) -> AsyncIterator[str]:
+    last = ""
+    spoke = time.monotonic()
+    while True:
+        document = StatusDocument.of(shown).model_dump_json()
+        if document != last:
+            yield f"event: status\ndata: {document}\n\n"
+            last, spoke = document, time.monotonic()
+        elif time.monotonic() - spoke >= _KEEP_ALIVE_S:
+            yield ": still here\n\n"
+            spoke = time.monotonic()
+        if _is_final(shown.campaign):
+            yield "event: end\ndata: {}\n\n"
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+        try:
+            shown = await context.orders.campaign(tenant_id, shown.campaign.id)
+        except (DatabaseUnreachableError, NotFoundError):
+            return  # the client connects again, and is told then
+
+
+def _is_final(campaign: Any) -> bool:
+    return campaign.status in FINAL and campaign.queued == 0

@@ -1,0 +1,174 @@
+"""What every request passes first: its id, its log line, safe headers, and who it comes from."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from paceline.api.problems import internal_error, problem_response, response_to
+from paceline.domain.errors import PacelineError
+from paceline.storage import tenants
+from paceline.storage.database import Database
+from paceline.storage.tenants import Caller
+from paceline.telemetry import get_logger
+
+log = get_logger("http")
+
+GUARDED = "/api"
+MAX_BODY = 1024 * 1024
+"""Bytes."""
+_QUIET = ("/webhooks/", "/healthz", "/readyz")
+_NOTED_EVERY_S = 60
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Sent with every answer that has none of its own of the same name."""
+
+
+class Edge:
+    """Numbers and logs requests, adds headers, and turns a bug into a plain 500.
+
+    The log has the path (whose phone numbers and webhook tokens the logger masks) and never the
+    query.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = int(message["status"])
+                _add_headers(message, request_id)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            log.info("client_gone", request_id=request_id, path=scope["path"])
+        except Exception:
+            log.exception("request_failed", request_id=request_id, path=scope["path"])
+            if status:
+                raise  # too late for another answer: the connection must break
+            await internal_error()(scope, receive, send_with_headers)
+        finally:
+            quiet = scope["path"].startswith(_QUIET) and status < 500  # noqa: PLR2004 - 5xx
+            (log.debug if quiet else log.info)(
+                "request",
+                request_id=request_id,
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
+
+
+def _add_headers(message: MutableMapping[str, Any], request_id: str) -> None:
+    headers = MutableHeaders(scope=message)
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    headers["X-Request-Id"] = request_id
+
+
+class Authentication:
+    """Lets only who has a key pass to what is under ``/api``; all routes there are guarded, those
+    to come too. The caller is left in ``request.state.caller``.
+    """
+
+    def __init__(self, app: ASGIApp, *, database: Database) -> None:
+        self.app = app
+        self.database = database
+        self._noted: dict[int, float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _is_guarded(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        try:
+            caller = await self._caller(Headers(scope=scope).get("authorization", ""))
+        except PacelineError as error:
+            await response_to(error)(scope, receive, send)
+            return
+        if caller is None:
+            await _unauthorized()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self.app(scope, receive, send)
+
+    async def _caller(self, authorization: str) -> Caller | None:
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            return None
+        caller = await self.database.read(tenants.authenticate, secret.strip())
+        if caller is not None:
+            await self._note_use(caller.key_id)
+        return caller
+
+    async def _note_use(self, key_id: int) -> None:
+        at = time.monotonic()
+        if at - self._noted.get(key_id, float("-inf")) >= _NOTED_EVERY_S:
+            self._noted[key_id] = at
+            await self.database.write(tenants.note_use, key_id)
+
+
+class BodyLimit:
+    """Refuses bodies beyond ``MAX_BODY``, or beyond what ``larger`` says for a path."""
+
+    def __init__(self, app: ASGIApp, *, larger: Mapping[str, int]) -> None:
+        self.app = app
+        self.larger = larger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.larger.get(scope["path"], MAX_BODY)
+        if int(Headers(scope=scope).get("content-length", 0)) > limit:
+            await _too_large()(scope, receive, send)
+            return
+        taken = 0
+
+        async def receive_up_to_limit() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise HTTPException(413)
+            return message
+
+        await self.app(scope, receive_up_to_limit, send)
+
+
+def _too_large() -> ASGIApp:
+    return problem_response(413, "request_entity_too_large", "The body is too large.")
+
+
+def _is_guarded(path: str) -> bool:
+    return path == GUARDED or path.startswith(f"{GUARDED}/")
+
+
+def _unauthorized() -> ASGIApp:
+    return problem_response(
+        401,
+        "unauthorized",
+        "Send a key that is in force, as Authorization: Bearer <key>.",
+        headers={"WWW-Authenticate": 'Bearer realm="paceline"'},
+    )

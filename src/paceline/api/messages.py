@@ -1,0 +1,106 @@
+"""Messages: sent alone, and shown."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, Self
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from paceline.api.context import Ctx, Repeat, TenantCaller
+from paceline.api.values import Id, Moment, PathId, Request, Short, Text
+from paceline.domain import parts
+from paceline.domain.message import Delivery, MessageStatus
+from paceline.domain.template import Template, compile_text
+from paceline.storage import messages
+from paceline.storage.doubt import Decision
+
+router = APIRouter(prefix="/messages")
+
+
+class NewMessage(Request):
+    to: Text
+    text: Text
+    sender: Short | None = None
+    traffic_account_id: Id | None = None
+
+
+class Verdict(Request):
+    """What becomes of messages that may have been accepted."""
+
+    action: Decision
+
+
+class Decided(BaseModel):
+    ok: bool
+    messages: int
+    """How many messages it concerned."""
+
+
+class Message(BaseModel):
+    id: int
+    campaign_id: int | None
+    to: str
+    text: str
+    status: MessageStatus
+    reason: str | None
+    error: str | None
+    delivery: Delivery
+    in_doubt: bool
+    retry_count: int
+    parts: int
+    provider_message_id: str | None
+    bulk_id: str | None
+    created_at: Moment
+    sent_at: Moment | None
+    failed_at: Moment | None
+    delivered_at: Moment | None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """A row of ``messages.page``, with its text as it was or will be sent."""
+        text = _rendered(row)
+        return cls.model_validate(
+            {
+                **row._mapping,  # noqa: SLF001 - SQLAlchemy's public name
+                "to": row.phone,
+                "text": text,
+                "parts": parts.count(text).parts,
+            }
+        )
+
+
+@router.post("", status_code=201)
+async def send_message(
+    body: NewMessage, caller: TenantCaller, context: Ctx, repeat: Repeat
+) -> Message:
+    """Queue one message without a campaign."""
+    row = await context.orders.send(
+        caller.tenant_id, **body.model_dump(), once=repeat.once(201, Message.of)
+    )
+    return Message.of(row)
+
+
+@router.get("/{message_id}")
+async def get_message(message_id: PathId, caller: TenantCaller, context: Ctx) -> Message:
+    return Message.of(await context.database.read(messages.get, caller.tenant_id, message_id))
+
+
+@router.post("/{message_id}/unconfirmed")
+async def decide(message_id: PathId, body: Verdict, caller: TenantCaller, context: Ctx) -> Decided:
+    """Settle a message that has no campaign and may have been sent."""
+    concerned = await context.orders.decide_single(caller.tenant_id, message_id, body.action)
+    return Decided(ok=True, messages=concerned)
+
+
+def _rendered(row: Any) -> str:
+    values = json.loads(row.merge_values) if row.merge_values else {}
+    return _compiled(row.text).render(values)
+
+
+@lru_cache(maxsize=64)
+def _compiled(text: str) -> Template:
+    """A page of messages shares its campaign's text."""
+    return compile_text(text)

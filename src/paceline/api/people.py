@@ -1,0 +1,257 @@
+"""Contacts, lists and suppressions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from paceline.api.context import Ctx, Repeat, TenantCaller, read_phone
+from paceline.api.pages import Cursor, Limit, Page, id_of, page_of, phone_of
+from paceline.api.values import (
+    AttributeName,
+    Id,
+    Moment,
+    PathId,
+    QueryId,
+    Request,
+    Short,
+    Text,
+    Value,
+)
+from paceline.storage import contacts, idempotency, lists, suppressions
+
+router = APIRouter()
+
+_MANY = 10_000
+"""Numbers or ids in one request."""
+
+
+class NewContact(Request):
+    phone: Text
+    first_name: Value | None = None
+    last_name: Value | None = None
+    attributes: dict[AttributeName, Value] = Field(default={}, max_length=100)
+
+
+class ContactChanges(Request):
+    """What is left out stays; a null takes a value away."""
+
+    phone: Text = ""
+    first_name: Value | None = None
+    last_name: Value | None = None
+    attributes: dict[AttributeName, Value | None] = Field(default={}, max_length=100)
+
+
+class Contact(BaseModel):
+    id: int
+    phone: str
+    first_name: str | None
+    last_name: str | None
+    attributes: dict[str, str]
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        return cls.model_validate(row, from_attributes=True)
+
+
+@router.post("/contacts", status_code=201)
+async def create_contact(
+    body: NewContact, caller: TenantCaller, context: Ctx, repeat: Repeat
+) -> Contact:
+    row = await context.database.write(
+        idempotency.run,
+        caller.tenant_id,
+        repeat.once(201, Contact.of),
+        contacts.create,
+        caller.tenant_id,
+        phone=read_phone(context, "phone", body.phone),
+        first_name=body.first_name,
+        last_name=body.last_name,
+        attributes=body.attributes,
+    )
+    return Contact.of(row)
+
+
+@router.get("/contacts")
+async def list_contacts(
+    caller: TenantCaller,
+    context: Ctx,
+    phone: Annotated[str | None, Query(max_length=40)] = None,
+    list_id: QueryId = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Contact]:
+    after = id_of(cursor) or 0
+    number = None if phone is None else read_phone(context, "phone", phone)
+    if list_id is not None:
+        await context.database.read(lists.get, caller.tenant_id, list_id)
+    rows = await context.database.read(
+        contacts.page,
+        caller.tenant_id,
+        after=after,
+        limit=limit + 1,
+        phone=number,
+        list_id=list_id,
+    )
+    return page_of(rows, limit, Contact.of, lambda row: row.id)
+
+
+@router.get("/contacts/{contact_id}")
+async def get_contact(contact_id: PathId, caller: TenantCaller, context: Ctx) -> Contact:
+    return Contact.of(await context.database.read(contacts.get, caller.tenant_id, contact_id))
+
+
+@router.patch("/contacts/{contact_id}")
+async def change_contact(
+    contact_id: PathId, body: ContactChanges, caller: TenantCaller, context: Ctx
+) -> Contact:
+    values = body.model_dump(exclude_unset=True)
+    if "phone" in values:
+        values["phone"] = read_phone(context, "phone", body.phone)
+    row = await context.database.write(contacts.change, caller.tenant_id, contact_id, values)
+    return Contact.of(row)
+
+
+@router.delete("/contacts/{contact_id}", status_code=204)
+async def delete_contact(contact_id: PathId, caller: TenantCaller, context: Ctx) -> None:
+    await context.database.write(contacts.remove, caller.tenant_id, contact_id)
+
+
+class ListName(Request):
+    name: Short = Field(min_length=1)
+
+
+class ContactList(BaseModel):
+    id: int
+    name: str
+    contacts: int
+    """How many contacts are on it."""
+    created_at: Moment
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        return cls.model_validate(row, from_attributes=True)
+
+
+class Members(Request):
+    contact_ids: list[Id] = Field(min_length=1, max_length=_MANY)
+
+
+class Added(BaseModel):
+    added: int
+    """How many were not there before."""
+
+    @classmethod
+    def of(cls, added: int) -> Self:
+        return cls(added=added)
+
+
+@router.post("/lists", status_code=201)
+async def create_list(
+    body: ListName, caller: TenantCaller, context: Ctx, repeat: Repeat
+) -> ContactList:
+    row = await context.database.write(
+        idempotency.run,
+        caller.tenant_id,
+        repeat.once(201, ContactList.of),
+        lists.create,
+        caller.tenant_id,
+        name=body.name,
+    )
+    return ContactList.of(row)
+
+
+@router.get("/lists")
+async def list_lists(
+    caller: TenantCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
+) -> Page[ContactList]:
+    rows = await context.database.read(
+        lists.page, caller.tenant_id, after=id_of(cursor) or 0, limit=limit + 1
+    )
+    return page_of(rows, limit, ContactList.of, lambda row: row.id)
+
+
+@router.get("/lists/{list_id}")
+async def get_list(list_id: PathId, caller: TenantCaller, context: Ctx) -> ContactList:
+    return ContactList.of(await context.database.read(lists.get, caller.tenant_id, list_id))
+
+
+@router.patch("/lists/{list_id}")
+async def rename_list(
+    list_id: PathId, body: ListName, caller: TenantCaller, context: Ctx
+) -> ContactList:
+    row = await context.database.write(lists.rename, caller.tenant_id, list_id, name=body.name)
+    return ContactList.of(row)
+
+
+@router.delete("/lists/{list_id}", status_code=204)
+async def delete_list(list_id: PathId, caller: TenantCaller, context: Ctx) -> None:
+    await context.database.write(lists.remove, caller.tenant_id, list_id)
+
+
+@router.post("/lists/{list_id}/contacts")
+async def add_to_list(
+    list_id: PathId, body: Members, caller: TenantCaller, context: Ctx, repeat: Repeat
+) -> Added:
+    added = await context.database.write(
+        idempotency.run,
+        caller.tenant_id,
+        repeat.once(200, Added.of),
+        lists.add,
+        caller.tenant_id,
+        list_id,
+        body.contact_ids,
+    )
+    return Added.of(added)
+
+
+@router.delete("/lists/{list_id}/contacts/{contact_id}", status_code=204)
+async def take_off_list(
+    list_id: PathId, contact_id: PathId, caller: TenantCaller, context: Ctx
+) -> None:
+    await context.database.write(lists.take_off, caller.tenant_id, list_id, contact_id)
+
+
+class NewSuppressions(Request):
+    phones: list[Text] = Field(min_length=1, max_length=_MANY)
+    reason: Short = Field(default="opted out", min_length=1)
+
+
+class Suppression(BaseModel):
+    phone: str
+    reason: str
+    created_at: Moment
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        return cls.model_validate(row, from_attributes=True)
+
+
+@router.post("/suppressions")
+async def add_suppressions(
+    body: NewSuppressions, caller: TenantCaller, context: Ctx, repeat: Repeat
+) -> Added:
+    added = await context.orders.add_suppressions(
+        caller.tenant_id, body.phones, body.reason, once=repeat.once(200, Added.of)
+    )
+    return Added.of(added)
+
+
+@router.get("/suppressions")
+async def list_suppressions(
+    caller: TenantCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
+) -> Page[Suppression]:
+    rows = await context.database.read(
+        suppressions.page, caller.tenant_id, after=phone_of(cursor), limit=limit + 1
+    )
+    return page_of(rows, limit, Suppression.of, lambda row: row.phone)
+
+
+@router.delete("/suppressions/{phone}", status_code=204)
+async def remove_suppression(phone: str, caller: TenantCaller, context: Ctx) -> None:
+    number = read_phone(context, "phone", phone)
+    await context.database.write(suppressions.remove, caller.tenant_id, number)

@@ -1,0 +1,60 @@
+"""Kinds of values that requests and answers are made of."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_LARGEST_ID = 2**63 - 1
+
+
+def iso(milliseconds: int) -> str:
+    """A moment as ``2026-12-01T09:00:00.000Z``."""
+    at = _EPOCH + timedelta(milliseconds=milliseconds)
+    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _printable(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("contains a control character")
+    if _SURROGATE.search(text):
+        raise ValueError("contains half of a surrogate pair")
+    return text
+
+
+def _attribute_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("an attribute's name is small letters, digits and _")
+    if name in {"phone", "first_name", "last_name"}:
+        raise ValueError(f"{name} is a field of its own, not an attribute")
+    return name
+
+
+Moment = Annotated[
+    int,
+    PlainSerializer(iso, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""Milliseconds since 1970 inside, ISO 8601 in UTC outside."""
+
+Text = Annotated[str, AfterValidator(_printable)]
+Short = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Value = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+AttributeName = Annotated[str, AfterValidator(_attribute_name)]
+Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
+PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID)]
+QueryId = Annotated[int | None, Field(ge=1, le=_LARGEST_ID)]
+
+
+class Request(BaseModel):
+    """A body: a field that is not known is a slip and is said to be one."""
+
+    model_config = ConfigDict(extra="forbid")
