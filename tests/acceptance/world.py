@@ -56,6 +56,11 @@ class World:
         """What the provider saw."""
         return summarise(self.simulator.log, window_ms)
 
+    def provider_numbers(self) -> set[str]:
+        """Whom the provider has accepted a message for."""
+        log = self.simulator.log
+        return {each.destination for each in log.acceptances()}
+
     async def audience(self, count: int, first: int = 0) -> None:
         """Import `count` contacts from a CSV file, as a user would."""
         rows = [f"+3069{10_000_000 + first + n},Name{first + n}" for n in range(count)]

@@ -6,12 +6,25 @@ from collections.abc import Callable
 
 from paceline.domain.errors import EmptyAudienceError, NotFoundError, WrongStateError
 from paceline.engine.rules import Rules
-from paceline.storage import campaigns, doubt, launches, outcomes, receipts
+from paceline.storage import (
+    campaigns,
+    doubt,
+    idempotency,
+    imports,
+    launches,
+    outcomes,
+    receipts,
+)
 from paceline.storage.database import Database
 from paceline.storage.launches import LaunchStoppedError
 from paceline.telemetry import get_logger
 
 log = get_logger("chores")
+
+_FORGET_EVERY = 1000
+"""Rounds between two looks for what can be forgotten."""
+_STALE_IMPORT_MS = 6 * 3_600_000
+"""An import that is older than this has died; no running one takes hours."""
 
 
 class Chores:
@@ -21,14 +34,20 @@ class Chores:
         self.database = database
         self.rules = rules
         self._wake = wake
+        self._rounds = 0
 
     async def round(self) -> None:
         """Do everything that is due."""
+        await self.tidy()
+        await self.launch()
+        await self.fold_receipts()
+
+    async def tidy(self) -> None:
+        """The short chores; the long ones (launches, receipts) must not keep them waiting."""
         await self.take_back_expired()
         await self.start_due_campaigns()
-        await self.launch()
         await self.sweep_cancelled()
-        await self.fold_receipts()
+        await self.forget()
 
     async def take_back_expired(self) -> None:
         for batch_id in await self.database.read(doubt.expired):
@@ -74,3 +93,10 @@ class Chores:
                 log.warning("receipts_dropped", count=folded.dropped)
             if folded.taken == folded.matched == 0 or folded.taken < receipts.FOLD_AT_ONCE:
                 return
+
+    async def forget(self) -> None:
+        """Now and then remove what nobody will ask for any more."""
+        if self._rounds % _FORGET_EVERY == 0:
+            await self.database.write(imports.forget_stale, older_than_ms=_STALE_IMPORT_MS)
+            await self.database.write(idempotency.forget_old)
+        self._rounds += 1

@@ -1,4 +1,4 @@
-"""The worker: one loop that hands out batches, and the chores that any worker can do."""
+"""The worker: one loop that hands out batches, and loops for the chores that any worker can do."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Worker:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._next_account = 0
         self._work = asyncio.Event()
-        self._chore = asyncio.Event()
+        self._bells = [self._work]
         self._stop = asyncio.Event()
 
     def wake(self) -> None:
         """There is something to do; call it from the event loop's thread."""
-        self._work.set()
-        self._chore.set()
+        for bell in self._bells:
+            bell.set()
 
     def stop(self) -> None:
         """Reserve nothing more, finish the calls that are under way, then return from ``run``."""
@@ -59,12 +59,14 @@ class Worker:
     async def run(self) -> None:
         """Work until ``stop``. A call in flight is never cancelled."""
         log.info("worker_started", concurrency=self.rules.concurrency)
-        loops = [
-            asyncio.create_task(self._forever(self._hand_out, self._work)),
-            asyncio.create_task(self._forever(self._do_chores, self._chore)),
-        ]
+        chores = (self.chores.launch, self.chores.fold_receipts, self.chores.tidy)
+        bells = [asyncio.Event() for _ in chores]
+        self._bells += bells
         try:
-            await asyncio.gather(*loops)
+            await asyncio.gather(
+                self._forever(self._hand_out, self._work),
+                *(self._forever(chore, bell) for chore, bell in zip(chores, bells, strict=True)),
+            )
         finally:
             self.stop()
             while self._in_hand:
@@ -72,12 +74,15 @@ class Worker:
             await self.adapters.aclose()
             log.info("worker_stopped")
 
-    async def _forever(self, step: Callable[[], Awaitable[float]], woken: asyncio.Event) -> None:
-        """Repeat ``step``, which says how many seconds to wait unless woken."""
+    async def _forever(
+        self, step: Callable[[], Awaitable[float | None]], woken: asyncio.Event
+    ) -> None:
+        """Repeat ``step``, which may say for how many seconds there is nothing to do."""
         while not self._stop.is_set():
             woken.clear()
             try:
                 pause = await step()
+                pause = POLL_S if pause is None else pause
             except DatabaseUnreachableError as error:
                 log.warning("database_unreachable", error=str(error))
                 pause = _PAUSE_AFTER_FAILURE_S
@@ -119,10 +124,6 @@ class Worker:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._in_hand.discard(task)
-        self._work.set()
+        self._work.set()  # a hand is free
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("dispatch_crashed", error=f"{type(error).__name__}: {error}")
-
-    async def _do_chores(self) -> float:
-        await self.chores.round()
-        return POLL_S
