@@ -6,13 +6,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, func, insert, or_, select, update
 
 from paceline.domain.errors import NotFoundError
 from paceline.domain.outcome import Outcome
 from paceline.domain.verdict import Close, Hold, Policy, Reopen, effect_on_account
 from paceline.storage.database import AnyRow, now
-from paceline.storage.schema import tenants, traffic_accounts
+from paceline.storage.schema import installation, tenants, traffic_accounts
 
 _WHY_LENGTH = 300
 
@@ -27,7 +27,8 @@ def feel(
     """Let the account feel an outcome: close, hold or reopen it.
 
     The row is locked only when something changes, which in good times is never. Calls that were
-    under way when the breaker closed tell nothing new: they neither lengthen its wait nor open it.
+    under way when the breaker closed tell nothing new: they neither count as failures nor open it.
+    Only a 429 among them is heeded: the provider asks for time, and may ask for more.
 
     Args:
         connection: of a write transaction that holds no lock later than the campaign's.
@@ -42,14 +43,13 @@ def feel(
         return
     account = connection.execute(_LOCK_FEELINGS, {"account": account_id}).one()
     at = now(connection)
+    effect = effect_on_account(outcome, account.failures, policy)
+    changes = _changes(account, effect, at)
     if isinstance(effect, Close | Reopen) and not _tells_something_new(account, started_at, at):
-        return
-    connection.execute(
-        _SET_FEELINGS.values(
-            **_changes(account, effect_on_account(outcome, account.failures, policy), at)
-        ),
-        {"account": account_id},
-    )
+        if not isinstance(effect, Close) or effect.failure:
+            return
+        changes = {"closed_until": changes["closed_until"]}
+    connection.execute(_SET_FEELINGS.values(**changes), {"account": account_id})
 
 
 def _tells_something_new(account: AnyRow, started_at: int | None, at: int) -> bool:
@@ -107,12 +107,15 @@ def get(connection: Connection, account_id: int) -> AnyRow:
 
 def usable(connection: Connection, tenant_id: int, account_id: int | None) -> AnyRow:
     """The account a tenant's campaign will use: the one named, else its own default, else the
-    oldest that it may use.
+    installation's, else the oldest that it may use.
 
     Raises:
         NotFoundError: there is none, or it is another tenant's.
     """
-    default = select(tenants.c.default_account_id).where(tenants.c.id == tenant_id)
+    everybodys = select(installation.c.default_account_id).scalar_subquery()
+    default = select(func.coalesce(tenants.c.default_account_id, everybodys)).where(
+        tenants.c.id == tenant_id
+    )
     wanted = account_id or connection.execute(default).scalar_one()
     query = (
         select(traffic_accounts)
@@ -177,6 +180,11 @@ def change(connection: Connection, account_id: int, values: Mapping[str, Any]) -
             update(traffic_accounts).where(traffic_accounts.c.id == account_id).values(**values)
         )
     return get(connection, account_id)
+
+
+def make_default(connection: Connection, account_id: int) -> None:
+    """Let campaigns that name no account, of tenants without a default, use this one."""
+    connection.execute(update(installation).values(default_account_id=account_id))
 
 
 def by_webhook_token(connection: Connection, provider: str, token: str) -> AnyRow | None:

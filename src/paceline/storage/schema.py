@@ -66,6 +66,7 @@ installation = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("prefix", String(16), nullable=False),
+    Column("default_account_id", Id),
     _moment("created_at"),
     CheckConstraint("id = 1", name="one_row"),
     comment="One row: who we are to the providers; the prefix begins every reference.",

@@ -91,6 +91,7 @@ def upgrade() -> None:
         "installation",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("prefix", sa.String(length=16), nullable=False),
+        sa.Column("default_account_id", ID, nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("installation_one_row_check")),
         sa.PrimaryKeyConstraint("id", name=op.f("installation_pkey")),

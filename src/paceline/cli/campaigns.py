@@ -1,0 +1,215 @@
+"""Campaigns from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paceline.api.campaigns import Campaign, StatusDocument
+from paceline.cli.output import say, say_facts, say_json, say_table
+from paceline.cli.session import AsJson, Session, TenantName, group, session
+from paceline.domain.campaign import FINAL, CampaignStatus
+from paceline.engine.drafts import NewCampaign
+from paceline.engine.orders import Orders, Shown
+from paceline.storage.doubt import Decision
+
+campaign = group("Make, start, watch and decide about campaigns.")
+
+CampaignId = Annotated[int, typer.Argument(help="The campaign's id.")]
+_WATCH_EVERY_S = 0.5
+_FACTS = (
+    "id",
+    "name",
+    "status",
+    "total",
+    "queued",
+    "sent",
+    "failed",
+    "processed",
+    "delivered",
+    "unconfirmed",
+    "scheduled_at",
+)
+
+
+@campaign.command()
+def create(
+    name: Annotated[str, typer.Option(help="What people call it.")],
+    text: Annotated[
+        str, typer.Option(help="With merge tags such as {{first_name|there}}; @FILE reads a file.")
+    ],
+    list_id: Annotated[int | None, typer.Option("--list", help="A list; else everybody.")] = None,
+    sender: Annotated[str | None, typer.Option(help="Else the account's.")] = None,
+    account: Annotated[int | None, typer.Option(help="A traffic account's id.")] = None,
+    scheduled_at: Annotated[str | None, typer.Option("--at", help="ISO 8601.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Such as Europe/Athens.")] = None,
+    tenant_name: TenantName = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a campaign: a draft, or scheduled when it has a time."""
+    words = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
+    new = NewCampaign(
+        name=name,
+        text=words.rstrip("\n") if text.startswith("@") else words,
+        list_id=list_id,
+        sender=sender,
+        traffic_account_id=account,
+        scheduled_at=scheduled_at,
+        timezone=timezone,
+    )
+    _order(tenant_name, lambda orders, tenant: orders.create_campaign(tenant, new), as_json)
+
+
+@campaign.command("list")
+def list_campaigns(
+    status: Annotated[CampaignStatus | None, typer.Option(help="Only these.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    tenant_name: TenantName = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List campaigns, the newest first."""
+    with session() as here:
+        tenant = here.tenant(tenant_name)
+        found = here.order(
+            lambda orders: orders.campaigns(tenant.id, before=None, limit=limit, status=status)
+        )
+    documents = [Campaign.of(shown).model_dump(mode="json") for shown in found]
+    if as_json:
+        say_json(documents)
+    else:
+        columns = _FACTS[:9]
+        say_table(columns, [[document[name] for name in columns] for document in documents])
+
+
+@campaign.command()
+def show(
+    campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
+) -> None:
+    """Show one campaign, its numbers and what it waits for."""
+    _order(tenant_name, lambda orders, tenant: orders.campaign(tenant, campaign_id), as_json)
+
+
+@campaign.command()
+def start(
+    campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
+) -> None:
+    """Start a draft or scheduled campaign, or let a paused one go on."""
+    with session() as here:
+        tenant = here.tenant(tenant_name)
+        done = here.order(lambda orders: orders.enqueue(tenant.id, campaign_id))
+    facts = {
+        "ok": True,
+        "campaign_id": done.campaign_id,
+        "created": done.created,
+        "batches": done.batches,
+    }
+    say_json(facts) if as_json else say_facts(facts)
+
+
+@campaign.command()
+def pause(
+    campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
+) -> None:
+    """Pause a campaign; calls that are under way finish."""
+    _order(tenant_name, lambda orders, tenant: orders.pause(tenant, campaign_id), as_json)
+
+
+@campaign.command()
+def resume(
+    campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
+) -> None:
+    """Let a paused campaign go on."""
+    _order(tenant_name, lambda orders, tenant: orders.resume(tenant, campaign_id), as_json)
+
+
+@campaign.command()
+def cancel(
+    campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
+) -> None:
+    """Cancel a campaign: what is queued fails with reason cancelled, what is in doubt stays so."""
+    _order(tenant_name, lambda orders, tenant: orders.cancel(tenant, campaign_id), as_json)
+
+
+@campaign.command()
+def watch(
+    campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
+) -> None:
+    """Follow a campaign until it is over: a line (or, with --json, a document) per change."""
+    with session() as here:
+        tenant = here.tenant(tenant_name)
+        here.order(lambda orders: _follow(orders, tenant.id, campaign_id, as_json=as_json))
+
+
+@campaign.command()
+def unconfirmed(
+    campaign_id: CampaignId,
+    tenant_name: TenantName = None,
+    *,
+    resend: Annotated[bool, typer.Option("--resend", help="Send again, perhaps twice.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Count them as failed.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Count them as sent.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decide about messages that may have been sent and nobody knows."""
+    if resend + fail + accept != 1:
+        raise typer.BadParameter("choose one of --resend, --fail and --accept")
+    decision = Decision.RESEND if resend else Decision.FAIL if fail else Decision.ACCEPT
+    with session() as here:
+        tenant = here.tenant(tenant_name)
+        concerned = here.order(lambda orders: orders.decide(tenant.id, campaign_id, decision))
+    facts = {"campaign_id": campaign_id, "action": str(decision), "messages": concerned}
+    say_json(facts) if as_json else say_facts(facts)
+
+
+def _order(
+    tenant_name: str | None,
+    carry_out: Callable[[Orders, int], Awaitable[Shown]],
+    as_json: bool,
+) -> None:
+    with session() as here:
+        _show(here, tenant_name, carry_out, as_json=as_json)
+
+
+def _show(
+    here: Session,
+    tenant_name: str | None,
+    carry_out: Callable[[Orders, int], Awaitable[Shown]],
+    *,
+    as_json: bool,
+) -> None:
+    tenant = here.tenant(tenant_name)
+    shown = here.order(lambda orders: carry_out(orders, tenant.id))
+    document = Campaign.of(shown).model_dump(mode="json")
+    say_json(document) if as_json else say_facts(_facts(document))
+
+
+def _facts(document: dict[str, Any]) -> dict[str, Any]:
+    waiting = document["waiting_for"]
+    return {name: document[name] for name in _FACTS} | {
+        "waits for": waiting and f"{waiting['detail']} (until {waiting['until'] or 'you act'})"
+    }
+
+
+async def _follow(orders: Orders, tenant_id: int, campaign_id: int, *, as_json: bool) -> None:
+    before: dict[str, Any] = {}
+    while True:
+        shown = await orders.campaign(tenant_id, campaign_id)
+        document = StatusDocument.of(shown).model_dump(mode="json")
+        if document != before:
+            if as_json:
+                say_json(document)
+            else:
+                say("  ".join(f"{name} {value}" for name, value in document["metrics"].items()))
+        if shown.campaign.status in FINAL and not shown.campaign.queued:
+            return
+        before = document
+        await asyncio.sleep(_WATCH_EVERY_S)
+
+
+COMMANDS = {"campaign": campaign}

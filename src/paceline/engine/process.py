@@ -1,0 +1,117 @@
+"""A Paceline process: its database made ready, its account kept, its worker run and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from paceline.clock import SystemClock
+from paceline.domain.errors import ConflictError
+from paceline.engine.rules import Rules
+from paceline.engine.worker import Worker
+from paceline.settings import Settings, sqlalchemy_url, sqlite_path
+from paceline.storage import accounts, doubt, migrate, outcomes, restart
+from paceline.storage.database import Database
+from paceline.telemetry import get_logger
+
+log = get_logger("process")
+
+ACCOUNT_FROM_SETTINGS = "mitto"
+"""The name of the traffic account that the Mitto variables describe."""
+
+
+class SecondSenderError(ConflictError):
+    """On SQLite one process sends; another one holds the lock."""
+
+    code = "second_sender"
+
+
+@contextmanager
+def ready_database(settings: Settings) -> Iterator[Database]:
+    """The database with the newest schema, made if it is empty, and the account of the settings.
+
+    Raises:
+        DatabaseUnreachableError: there is none to talk to.
+        SchemaError: its schema is older or newer than ours, or not ours at all.
+    """
+    make_folder(settings)
+    database = Database(sqlalchemy_url(settings.database_url))
+    try:
+        migrate.ready(database, create=True)
+        keep_account(database, settings)
+        yield database
+    finally:
+        database.close()
+
+
+def make_folder(settings: Settings) -> None:
+    """Make the folder of an SQLite database."""
+    if settings.database_url.startswith("sqlite"):
+        Path(sqlite_path(settings.database_url)).parent.mkdir(parents=True, exist_ok=True)
+
+
+def keep_account(database: Database, settings: Settings) -> None:
+    """With the Mitto variables set, their account exists, is up to date and is the default."""
+    if not settings.mitto_api_key:
+        return
+    values = {
+        "provider": "mitto",
+        "base_url": settings.mitto_api_base,
+        "external_id": settings.mitto_traffic_account_id,
+        "api_key": settings.mitto_api_key,
+        "sender": settings.mitto_sender or "",
+    }
+    account = database.write_now(accounts.keep, name=ACCOUNT_FROM_SETTINGS, values=values)
+    database.write_now(accounts.make_default, account.id)
+
+
+@asynccontextmanager
+async def working(database: Database, settings: Settings) -> AsyncIterator[Worker]:
+    """Run a worker; at the end let it finish its calls.
+
+    Raises:
+        SecondSenderError: on SQLite another process sends from this database.
+    """
+    with _sole_sender(database):
+        if database.is_sqlite:
+            await _take_up_again(database)
+        worker = Worker(database, Rules.of(settings), SystemClock())
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await running
+
+
+async def _take_up_again(database: Database) -> None:
+    """Only one process sends on SQLite, and it is we: whatever was in hand is nobody's now."""
+    for batch_id in await database.read(doubt.in_hand):
+        status = await database.write(outcomes.expire, batch_id, all_of_them=True)
+        log.warning("batch_taken_back", batch_id=batch_id, status=str(status))
+    await database.write(restart.spend_windows)
+
+
+@contextmanager
+def _sole_sender(database: Database) -> Iterator[None]:
+    if not database.is_sqlite:
+        yield
+        return
+    path = f"{database.url.database}.sender.lock"
+    with open(path, "a+", encoding="ascii") as file:  # noqa: PTH123 - flock wants the descriptor
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise SecondSenderError(
+                f"Another process ({file.read().strip() or 'unknown'}) sends from this database. "
+                "SQLite serves one sender; stop that one, or use PostgreSQL for several."
+            ) from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        yield  # the lock goes with the descriptor, also when we are killed
