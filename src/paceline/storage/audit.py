@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select
 
+from paceline.domain.campaign import TRANSITIONS, CampaignVerb
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus
 from paceline.storage.schema import batches, campaigns, messages
 
@@ -105,9 +106,12 @@ def _stuck() -> Select[int]:
     )
 
 
+_MAY_COMPLETE, _ = TRANSITIONS[CampaignVerb.COMPLETE]
+
+
 def _unfinished() -> Select[int]:
     return select(func.count()).where(
-        campaigns.c.status == "sending",
+        campaigns.c.status.in_(sorted(_MAY_COMPLETE)),
         campaigns.c.launching.is_(False),
         campaigns.c.queued == 0,
     )

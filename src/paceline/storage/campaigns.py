@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from paceline.domain import campaign as domain
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
@@ -12,7 +12,7 @@ from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.storage import counters
 from paceline.storage.database import AnyRow, now
-from paceline.storage.schema import batches, campaigns, launches, lists, messages
+from paceline.storage.schema import batches, campaigns, lists, messages
 
 CANCEL_CHUNK = 20_000
 """Messages that one transaction of a cancellation fails, about."""
@@ -135,6 +135,8 @@ def fail(connection: Connection, campaign_id: int) -> None:
 def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
     """Cancel a campaign. From this commit on no intent is written for it; its queued messages are
     failed by ``sweep_cancelled``, chunk by chunk, and calls in flight are recorded as they end.
+    A launch that is under way is ended by whoever would write its next chunk: here we would have
+    to wait for the one that is being written, while that one waits for us.
 
     Raises:
         NotFoundError: there is none, or it is another tenant's.
@@ -148,7 +150,6 @@ def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
         launching=False,
         completed_at=now(connection),
     )
-    connection.execute(delete(launches).where(launches.c.campaign_id == campaign_id))
     return get(connection, tenant_id, campaign_id)
 
 

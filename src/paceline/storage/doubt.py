@@ -118,6 +118,20 @@ def decide(connection: Connection, batch_id: int, decision: Decision) -> int:
     return int(doubtful)
 
 
+def end(connection: Connection, batch: AnyRow, at: int) -> None:
+    """End the doubt of a batch: the only attempt that was in doubt has told what became of it.
+
+    Needs the locks of the campaign and the batch.
+    """
+    doubtful = connection.execute(
+        update(messages).where(_in_doubt(batch.id)).values(in_doubt=False)
+    ).rowcount
+    connection.execute(
+        update(batches).where(batches.c.id == batch.id).values(in_doubt=False, doubt_since=None)
+    )
+    counters.add(connection, batch.campaign_id, at=at, unconfirmed=-doubtful)
+
+
 def _move(connection: Connection, batch: AnyRow, decision: Decision, at: int) -> None:
     values: dict[str, Any] = {
         "status": BatchStatus.DONE,

@@ -123,6 +123,9 @@ def write_chunk(connection: Connection, campaign_id: int) -> Launched | None:
     if launch is None:
         return None
     campaign = connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one()
+    if campaign.status == CampaignStatus.CANCELLED:
+        _advance(connection, campaign_id, None, finished=True)
+        return None
     opt_outs = connection.execute(
         select(tenants.c.opt_outs).where(tenants.c.id == campaign.tenant_id)
     ).scalar_one()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, func, insert, select, update
 
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.storage import counters
 from paceline.storage.batches import ReservedBatch, lock_reserved, new_block
 from paceline.storage.database import now
 from paceline.storage.outcomes import fail_messages
-from paceline.storage.schema import batches, messages, suppressions, tenants
+from paceline.storage.schema import attempts, batches, messages, suppressions, tenants
 
 
 def newly_suppressed(connection: Connection, batch: ReservedBatch) -> list[int]:
@@ -79,8 +79,17 @@ def _keep_apart_those_in_doubt(connection: Connection, batch: ReservedBatch, at:
         },
     )
     connection.execute(update(messages).where(messages.c.id.in_(in_doubt)).values(batch_id=apart))
+    connection.execute(_COPY_ATTEMPTS, {"batch": batch.id, "apart": apart})
 
 
+# A receipt that knows a message by our reference only finds it by the attempts of its batch.
+_COPIED = [column for column in attempts.c if column.name not in {"id", "batch_id"}]
+_COPY_ATTEMPTS = insert(attempts).from_select(
+    ["batch_id", *(column.name for column in _COPIED)],
+    select(bindparam("apart", type_=BigInteger), *_COPIED).where(
+        attempts.c.batch_id == bindparam("batch")
+    ),
+)
 _NEWLY_SUPPRESSED = (
     select(messages.c.id)
     .where(

@@ -16,7 +16,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, select, updat
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import RateLimitExceeded
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
-from paceline.domain.outcome import Answered, Outcome, OutcomeKind
+from paceline.domain.outcome import Answered, NoAnswer, Outcome, OutcomeKind, ServerError
 from paceline.domain.verdict import (
     Doubt,
     Fail,
@@ -29,7 +29,7 @@ from paceline.domain.verdict import (
     judge,
     judge_denial,
 )
-from paceline.storage import accounts, counters
+from paceline.storage import accounts, counters, doubt
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.database import AnyRow, now
 from paceline.storage.provider_messages import remember
@@ -74,6 +74,9 @@ def record(
         _remember_ids(connection, attempt, message_ids, outcome)
     if not _answers(batch, attempt.batch):
         return Recorded(None)
+    if _ends_its_own_doubt(batch, attempt, outcome):
+        doubt.end(connection, batch, at)
+        batch = _lock_batch(connection, attempt.batch.id)
     verdict = judge(outcome, _tries(batch, at), policy)
     answered = (message_ids, outcome) if isinstance(outcome, Answered) else None
     return _conclude(connection, batch, campaign_status, verdict, at, answered)
@@ -288,8 +291,8 @@ def _fail_batch(connection: Connection, batch_id: int, reason: Reason, error: st
 def _move_batch(
     connection: Connection, batch: AnyRow, verdict: Verdict, at: int, *, in_doubt: bool
 ) -> None:
+    tries = _tries_before(batch) + 1
     values: dict[str, Any] = {
-        "status": BatchStatus.DONE,
         "lease_until": None,
         "in_doubt": in_doubt,
         "doubt_since": (batch.doubt_since or at) if in_doubt else None,
@@ -301,21 +304,19 @@ def _move_batch(
         case Retry():
             values |= {
                 "status": BatchStatus.QUEUED,
-                "tries": batch.tries + 1,
-                "retry_count": batch.tries + 1,
+                "tries": tries,
+                "retry_count": tries,
                 "due_at": at + verdict.delay_ms,
                 "generation": batch.generation + verdict.new_generation,
             }
         case GiveBack():
-            values["status"] = BatchStatus.QUEUED
-        case Doubt():
-            values |= {"status": BatchStatus.UNCONFIRMED, "tries": batch.tries + 1}
+            values |= {"status": BatchStatus.QUEUED, "tries": tries - 1}
         case Fail(reason=Reason.CANCELLED):
             values["status"] = BatchStatus.CANCELLED
-        case Settle() | Fail():
-            values["tries"] = batch.tries + 1
-            if in_doubt:
-                values["status"] = BatchStatus.UNCONFIRMED
+        case Doubt() | Settle() | Fail():
+            # Not in doubt after all: receipts have proven every message meanwhile.
+            values["status"] = BatchStatus.UNCONFIRMED if in_doubt else BatchStatus.DONE
+            values["tries"] = tries
     connection.execute(update(batches).where(batches.c.id == batch.id).values(**values))
 
 
@@ -327,7 +328,20 @@ def _answers(batch: AnyRow, sent: ReservedBatch) -> bool:
 
 def _tries(batch: AnyRow, at: int) -> Tries:
     age = at - batch.doubt_since if batch.doubt_since is not None else 0
-    return Tries(batch.tries, in_doubt=batch.in_doubt, doubt_age_ms=age)
+    return Tries(_tries_before(batch), in_doubt=batch.in_doubt, doubt_age_ms=age)
+
+
+def _tries_before(batch: AnyRow) -> int:
+    """Tries before the one that is judged; an unconfirmed batch has counted that one already."""
+    return int(batch.tries - (batch.status == BatchStatus.UNCONFIRMED))
+
+
+def _ends_its_own_doubt(batch: AnyRow, attempt: Attempt, outcome: Outcome) -> bool:
+    """Whether the doubt began with this very attempt (its lease ran out) and its answer, come late,
+    is proof. Doubt that is older than the attempt is not its to end.
+    """
+    began_with_it = batch.doubt_since is not None and batch.doubt_since > attempt.started_at
+    return began_with_it and not isinstance(outcome, ServerError | NoAnswer)
 
 
 def _lock_batch(connection: Connection, batch_id: int) -> AnyRow:

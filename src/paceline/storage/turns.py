@@ -25,7 +25,7 @@ from paceline.domain.fairness import Lane, next_lane, served
 from paceline.domain.limits import Limit, Window
 from paceline.domain.message import BatchStatus
 from paceline.storage.batches import BLOCK, ReservedBatch, due
-from paceline.storage.database import now
+from paceline.storage.database import AnyRow, now
 from paceline.storage.limits import Pacing, Strategy, limit_of
 from paceline.storage.schema import batches, campaigns, lanes, tenants, traffic_accounts
 
@@ -58,8 +58,14 @@ def reserve(
     """
     reserved: list[ReservedBatch] = []
     later: list[int] = []
-    for account_id in _accounts_with_work(connection, first_account):
-        turn = _Turns(connection, account_id, lease_ms, pacing)
+    for position, account_id in enumerate(_accounts_with_work(connection, first_account)):
+        # Only the first lock is waited for: workers go round from different ends, and who waited
+        # with one account in hand could wait for ever. Whoever has the others serves them.
+        lock = _LOCK_ACCOUNT if position == 0 else _TRY_ACCOUNT
+        account = connection.execute(lock, {"account": account_id}).first()
+        if account is None:
+            continue
+        turn = _Turns(connection, account, lease_ms, pacing)
         reserved += turn.take(want - len(reserved))
         later += turn.later
         if len(reserved) == want:
@@ -74,10 +80,10 @@ class _Turns:
     """One account's turns, under the lock of its row."""
 
     def __init__(
-        self, connection: Connection, account_id: int, lease_ms: int, pacing: Pacing
+        self, connection: Connection, account: AnyRow, lease_ms: int, pacing: Pacing
     ) -> None:
         self.connection = connection
-        self.account = connection.execute(_LOCK_ACCOUNT, {"account": account_id}).one()
+        self.account = account
         self.at = now(connection)
         self.lease_until = self.at + lease_ms
         self.pacing = pacing
@@ -137,8 +143,11 @@ class _Turns:
             return BLOCK
         window, limit = Window.decode(row.grants), limit_of(row, default)
         soon = self.at + LOOKAHEAD_MS
-        room = limits.free(window, limit, soon) - reserved
+        free = limits.free(window, limit, soon)
+        room = free - reserved
         if room <= 0:
+            if free > 0:  # those are for the reserved; what opens after them is the next
+                window = limits.grant(window, limit, free, soon)
             self.later.append(max(limits.open_at(window, limit, soon) - LOOKAHEAD_MS, self.at + 1))
         return room
 
@@ -239,11 +248,9 @@ _ACCOUNTS_WITH_WORK = (
     .order_by(traffic_accounts.c.id)
 )
 
-_LOCK_ACCOUNT = (
-    select(traffic_accounts)
-    .where(traffic_accounts.c.id == _ACCOUNT)
-    .with_for_update(key_share=True)
-)
+_ONE_ACCOUNT = select(traffic_accounts).where(traffic_accounts.c.id == _ACCOUNT)
+_LOCK_ACCOUNT = _ONE_ACCOUNT.with_for_update(key_share=True)
+_TRY_ACCOUNT = _ONE_ACCOUNT.with_for_update(key_share=True, skip_locked=True)
 
 _LEASED = (
     select(batches.c.tenant_id, func.count().label("n"))

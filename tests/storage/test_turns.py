@@ -1,0 +1,274 @@
+"""Whose turn it is, and how much may be in hands at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from paceline.domain.campaign import CampaignVerb
+from paceline.domain.errors import RateLimitExceeded
+from paceline.domain.limits import Limit
+from paceline.domain.outcome import NoAnswer, NotSent, Refused, Throttled
+from paceline.storage import batches as batches_storage
+from paceline.storage import campaigns, outcomes, tenants
+from paceline.storage.limits import Pacing, Strategy
+from paceline.storage.schema import batches
+from paceline.storage.turns import LOOKAHEAD_MS
+from tests.storage.world import LEASE_MS
+
+WIDE = Pacing(Limit(1000, 1000, 50), Limit(1000, 1000, 50))
+
+
+def tenants_in_turn(reservation):
+    return [batch.tenant_id for batch in reservation.batches]
+
+
+def test_an_empty_database_has_nothing_to_do(world):
+    assert world.reservation(5).batches == []
+    assert world.reservation(5).next_at is None
+
+
+def test_a_reservation_leases_the_batch_and_raises_its_fence(world):
+    campaign = world.sending(3)
+    batch = world.reserve()
+    row = world.batch(batch)
+    assert (row.status, row.fence, row.tries) == ("reserved", 1, 0)
+    assert row.lease_until == world.now + LEASE_MS
+    assert (batch.fence, batch.campaign_id, batch.tenant_id) == (1, campaign, world.acme)
+    assert batch.account_id == world.main
+    assert world.reservation().batches == []
+
+
+def test_a_batch_given_back_is_reserved_under_another_fence(world):
+    world.sending(3)
+    first = world.reserve()
+    world.write(batches_storage.give_back, first)
+    row = world.batch(first)
+    assert (row.status, row.lease_until, row.tries) == ("queued", None, 0)
+    second = world.reserve()
+    assert (second.id, second.fence) == (first.id, 2)
+    world.write(batches_storage.give_back, first)
+    assert world.batch(second).status == "reserved"
+
+
+def test_lanes_take_turns_however_long_their_queues_are(world):
+    world.pacing = WIDE
+    rival, small = world.tenant("rival"), world.tenant("small")
+    world.sending(20, batch_size=1)
+    world.sending(20, batch_size=1, tenant=rival)
+    served = tenants_in_turn(world.reservation(4))
+    assert Counter(served) == {world.acme: 2, rival: 2}
+    world.sending(3, batch_size=1, tenant=small)
+    served = tenants_in_turn(world.reservation(9))
+    assert Counter(served) == {world.acme: 3, rival: 3, small: 3}
+
+
+def test_turns_go_on_from_one_reservation_to_the_next(world):
+    rival = world.tenant("rival")
+    world.sending(4, batch_size=1)
+    world.sending(4, batch_size=1, tenant=rival)
+    served = [tenants_in_turn(world.reservation(1))[0] for _ in range(6)]
+    assert served == [world.acme, rival] * 3
+
+
+def test_a_lane_back_from_idling_has_no_hoard_of_turns(world):
+    world.pacing = WIDE
+    rival = world.tenant("rival")
+    world.sending(1, tenant=rival)
+    world.sending(30, batch_size=1)
+    world.reservation(20)
+    world.start(world.draft(rival), batch_size=1)
+    world.contacts(9, rival)
+    world.start(world.draft(rival), batch_size=1)
+    assert Counter(tenants_in_turn(world.reservation(8)))[world.acme] >= 3
+
+
+def test_single_messages_go_before_campaigns(world):
+    world.sending(2, batch_size=1)
+    world.single()
+    assert world.reserve().campaign_id is None
+    assert world.reserve().campaign_id is not None
+
+
+def test_campaigns_of_a_lane_take_turns(world):
+    world.contacts(3)
+    first, second = (world.start(world.draft(), batch_size=1) for _ in range(2))
+    served = [batch.campaign_id for batch in world.reservation(4).batches]
+    assert served == [first, second, first, second]
+    assert [batch.campaign_id for batch in world.reservation(2).batches] == [first, second]
+
+
+def test_batches_of_a_campaign_go_in_the_order_of_the_launch(world):
+    world.sending(3, batch_size=1)
+    ids = [row.id for row in world.rows(batches)]
+    assert [batch.id for batch in world.reservation(3).batches] == ids
+
+
+def test_a_retry_goes_before_fresh_batches_once_it_is_due(world):
+    world.sending(3, batch_size=1)
+    call = world.call()
+    world.record(call, Throttled(retry_after_ms=0))
+    fresh = world.reserve()
+    assert fresh.id != call.attempt.batch.id
+    world.pass_time(3000)
+    assert world.reserve().id == call.attempt.batch.id
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_batches_of_a_campaign_that_does_not_send_are_not_reserved(world, verb):
+    stopped = world.sending(2)
+    if verb == "pause":
+        world.write(campaigns.change, world.acme, stopped, CampaignVerb.PAUSE)
+    else:
+        world.write(campaigns.cancel, world.acme, stopped)
+    assert world.reservation(5).batches == []
+    other = world.sending(2)
+    assert [batch.campaign_id for batch in world.reservation(1).batches] == [other]
+
+
+def test_no_more_are_in_hand_than_the_windows_will_permit(world):
+    world.pacing = Pacing(Limit(3, 1000, 50), Limit(100, 1000, 50))
+    world.sending(9, batch_size=1)
+    assert len(world.reservation(9).batches) == 3
+    assert world.reservation(9).batches == []
+
+
+def test_the_room_is_the_accounts_when_that_is_the_narrower(world):
+    world.pacing = Pacing(Limit(100, 1000, 50), Limit(3, 1000, 50))
+    rival = world.tenant("rival")
+    world.sending(9, batch_size=1)
+    world.sending(9, batch_size=1, tenant=rival)
+    assert Counter(tenants_in_turn(world.reservation(9))) == {world.acme: 2, rival: 1}
+    assert world.reservation(9).batches == []
+
+
+def test_a_tenant_with_a_shut_window_keeps_no_place_from_the_others(world):
+    rival = world.tenant("rival")
+    world.write(tenants.change, world.acme, {"rate_max": 1})
+    world.sending(3, batch_size=1)
+    world.sending(3, batch_size=1, tenant=rival)
+    assert Counter(tenants_in_turn(world.reservation(4))) == {world.acme: 1, rival: 3}
+
+
+def test_a_batch_is_reserved_when_its_permit_is_near_and_no_sooner(world):
+    world.pacing = Pacing(Limit(1, 1000, 50), Limit(100, 1000, 50))
+    world.sending(2, batch_size=1)
+    world.send()
+    opens = world.now + 1050
+    reservation = world.reservation(1)
+    assert (reservation.batches, reservation.next_at) == ([], opens - LOOKAHEAD_MS)
+    world.pass_time(1050 - LOOKAHEAD_MS - 1)
+    assert world.reservation(1).batches == []
+    world.pass_time(1)
+    assert len(world.reservation(1).batches) == 1
+
+
+def test_under_backoff_windows_do_not_hold_a_reservation_up(world):
+    world.pacing = Pacing(Limit(1, 1000, 50), Limit(1, 1000, 50), Strategy.BACKOFF)
+    world.sending(4, batch_size=1)
+    world.send()
+    assert len(world.reservation(9).batches) == 3
+
+
+def fail(world, outcome=None):
+    call = world.call()
+    world.record(call, outcome or NotSent("down"))
+    return call.attempt.batch
+
+
+def test_after_a_failure_one_batch_probes_and_the_rest_waits(world):
+    world.sending(6, batch_size=1)
+    fail(world)
+    assert world.reservation(5).batches == []
+    world.pass_time(3000)
+    (probe,) = world.reservation(5).batches
+    assert world.reservation(5).batches == []
+    world.call(probe)
+    assert world.reservation(5).batches == []
+
+
+def test_the_probe_is_the_due_batch_with_the_fewest_tries(world):
+    world.sending(3, batch_size=1)
+    tried = []
+    for wait in (3000, 6000, 12_000):
+        tried.append(fail(world).id)
+        world.pass_time(wait)
+    assert len(set(tried)) == 3
+    assert [world.batch(batch_id).tries for batch_id in tried] == [1, 1, 1]
+
+
+def test_an_outage_spreads_its_failures_and_a_lone_batch_fails_after_its_fifth_try(world):
+    campaign = world.sending(3)
+    for wait in (3000, 6000, 12_000, 24_000, 48_000):
+        fail(world)
+        world.pass_time(wait)
+    (message,) = {row.reason for row in world.messages(campaign_id=campaign)}
+    assert message == "attempts_exhausted"
+    assert world.campaign(campaign).status == "completed"
+
+
+def test_an_answer_ends_the_probing(world):
+    world.sending(6, batch_size=1)
+    fail(world)
+    world.pass_time(3000)
+    world.send()
+    assert world.account_row().failures == 0
+    assert len(world.reservation(5).batches) == 5
+
+
+def test_a_paused_campaigns_batch_is_no_probe(world):
+    paused = world.sending(1)
+    fail(world)
+    world.write(campaigns.change, world.acme, paused, CampaignVerb.PAUSE)
+    world.pass_time(3000)
+    assert world.reservation(5).batches == []
+    other = world.sending(1)
+    assert world.reserve().campaign_id == other
+
+
+@pytest.mark.parametrize("outcome", [Throttled(retry_after_ms=7000), NoAnswer("timed out")])
+def test_a_closed_account_is_passed_over_until_it_opens(world, outcome):
+    world.sending(2, batch_size=1)
+    fail(world, outcome)
+    closed_until = world.account_row().closed_until
+    reservation = world.reservation(5)
+    assert reservation.batches == []
+    assert world.now < reservation.next_at <= closed_until
+    world.pass_time(closed_until - world.now)
+    assert world.reservation(5).batches != []
+
+
+def test_a_held_account_is_passed_over_and_another_one_is_not(world):
+    spare = world.account("spare")
+    world.sending(2, batch_size=1)
+    other = world.start(world.draft(account=spare), batch_size=1)
+    call = world.call()
+    world.record(call, Refused("401 Unauthorized", 401))
+    assert {batch.campaign_id for batch in world.reservation(5).batches} == {other}
+
+
+def test_accounts_are_gone_round_from_the_one_the_worker_names(world):
+    spare = world.account("spare")
+    world.sending(2, batch_size=1)
+    world.start(world.draft(account=spare), batch_size=1)
+    taken = world.reservation(1, first_account=spare).batches
+    assert [batch.account_id for batch in taken] == [spare]
+    taken = world.reservation(1, first_account=spare + 1).batches
+    assert [batch.account_id for batch in taken] == [world.main]
+
+
+def test_next_at_is_when_the_next_retry_is_due(world):
+    world.sending(1)
+    denial = RateLimitExceeded(0, 0)
+    world.write(outcomes.record_denial, world.reserve(), denial, world.policy)
+    assert world.reservation(1).next_at == world.now + 3000
+
+
+def test_next_at_passes_over_the_permits_that_are_for_reserved_batches(world):
+    world.pacing = Pacing(Limit(2, 1000, 50), Limit(100, 1000, 50))
+    world.sending(4, batch_size=1)
+    world.send()
+    world.pass_time(100)
+    world.reserve()
+    assert world.reservation(1).next_at == world.now - 100 + 1050 - LOOKAHEAD_MS
