@@ -7,8 +7,6 @@ whatever happens is recorded, and never leads to the call being made again but b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from paceline.clock import Clock
 from paceline.domain.errors import RateLimitExceeded
@@ -28,7 +26,6 @@ from paceline.storage.turns import LOOKAHEAD_MS
 from paceline.telemetry import get_logger
 
 log = get_logger("dispatch")
-T = TypeVar("T")
 
 _LONGEST_GATE_MS = 2 * LOOKAHEAD_MS
 """Who would wait longer than this at the gate goes back, so that other lanes can use the place."""
@@ -57,13 +54,15 @@ class Dispatcher:
         self.name = name
         self.stopping = False
         """Nothing new is submitted; what waits at the gate goes back."""
-        self.voids = 0
-        self._places = asyncio.Semaphore(rules.concurrency)
+        self.places = asyncio.Semaphore(rules.concurrency)
+        """One per call, held from the intent until its outcome is recorded: when a worker dies, no
+        more is in doubt than these."""
 
     async def dispatch(self, batch: ReservedBatch) -> None:
         """Take a reserved batch as far as it will go."""
+        trip = _Trip(self, batch)
         try:
-            await self._dispatch(batch)
+            await trip.go()
         except LostReservationError:
             log.warning("reservation_lost", batch_id=batch.id)
         except DatabaseUnreachableError as error:
@@ -72,86 +71,90 @@ class Dispatcher:
         except Exception as error:
             log.exception("dispatch_failed", batch_id=batch.id)
             bug = f"internal error: {type(error).__name__}"
-            await self.database.write(outcomes.record_bug, batch, bug)
+            await self.database.write(outcomes.record_bug, trip.batch, bug)
 
-    async def _dispatch(self, batch: ReservedBatch) -> None:
-        ready = await self._render(batch)
-        if ready is None:
-            return
-        batch, rendered = ready
-        provider = self.adapters.of(rendered.account)
-        policy = self.rules.policy_on(rendered.account, provider.capabilities)
+
+class _Trip:
+    """One batch on its way."""
+
+    def __init__(self, dispatcher: Dispatcher, batch: ReservedBatch) -> None:
+        self.dispatcher = dispatcher
+        self.database = dispatcher.database
+        self.rules = dispatcher.rules
+        self.batch = batch
+        """As it is reserved now; a void permit gives it a new fence."""
+        self.rendered: RenderedBatch
+        self.policy: Policy
+
+    async def go(self) -> None:
+        """Render and pass the gate, anew whenever a recipient opts out in between."""
+        while await self._render():
+            if not await self._pass_the_gate():
+                return
+
+    async def _render(self) -> bool:
+        """Load and render; False: nobody is left to send to, and the batch is done."""
+        rendered = await self.database.read(render, self.batch)
+        if rendered.opt_outs != self.batch.seen_opt_outs or not rendered.message_ids:
+            dropped, self.batch = await self.database.write(opt_outs.drop, self.batch)
+            rendered = rendered.without(dropped)
+            log.info("recipients_dropped", batch_id=self.batch.id, opted_out=len(dropped))
+        self.rendered = rendered
+        return bool(rendered.message_ids)
+
+    async def _pass_the_gate(self) -> bool:
+        """Wait until both windows are open and send; True: somebody opted out, render again."""
+        rendered = self.rendered
+        provider = self.dispatcher.adapters.of(rendered.account)
+        self.policy = self.rules.policy_on(rendered.account, provider.capabilities)
         call = provider.prepare(rendered.sender, rendered.outgoing)
         try:
-            submitted = await self._pass_the_gate(batch, rendered, call, policy)
+            while not self.dispatcher.stopping:
+                async with self.dispatcher.places:
+                    intent = await self._send(call)
+                if not isinstance(intent, Wait):
+                    return isinstance(intent, Stale)
+                call.release()
+                if not await self._waited(intent):
+                    return False
+            await self.database.write(batches.give_back, self.batch)
         except RateLimitExceeded as denial:
-            submitted = None
-            await self._deny(batch, denial, policy)
+            await self._deny(denial)
         finally:
             call.release()
-        if isinstance(submitted, Stale):
-            await self._dispatch(batch)
-        elif submitted is not None:
-            attempt, outcome = submitted
-            await self._record(attempt, rendered, outcome, policy)
+        return False
 
-    async def _render(self, batch: ReservedBatch) -> tuple[ReservedBatch, RenderedBatch] | None:
-        """Load and render; None when nobody is left to send to."""
-        rendered = await self.database.read(render, batch)
-        if rendered.opt_outs != batch.seen_opt_outs or not rendered.message_ids:
-            dropped, batch = await self.database.write(opt_outs.drop, batch)
-            rendered = rendered.without(dropped)
-            log.info("recipients_dropped", batch_id=batch.id, opted_out=len(dropped))
-        return (batch, rendered) if rendered.message_ids else None
-
-    async def _pass_the_gate(
-        self, batch: ReservedBatch, rendered: RenderedBatch, call: PreparedCall, policy: Policy
-    ) -> tuple[Attempt, Outcome] | Stale | None:
-        """Wait until both windows are open, take the permits and submit.
-
-        None: the batch is settled, or back where it belongs.
+    async def _send(self, call: PreparedCall) -> Intent:
+        """Connect, commit the intent, submit and record; whatever else than an attempt came of it
+        has settled the batch or left it reserved.
         """
-        while not self.stopping:
-            async with self._places:
-                if (unsent := await call.connect()) is not None:
-                    recorded = await self.database.write(
-                        outcomes.record_unsent, batch, unsent, policy
-                    )
-                    _tell(batch, unsent, recorded, len(rendered.message_ids))
-                    return None
-                intent = await self._intend(batch, len(rendered.message_ids))
-                if isinstance(intent, Attempt):
-                    try:
-                        return intent, await call.submit(intent.send_by)
-                    except PermitVoidError:
-                        self.voids += 1
-                        batch = await self.database.write(
-                            outcomes.void, intent, self.rules.lease_ms
-                        )
-                        continue
-            call.release()
-            if isinstance(intent, Stale):
+        while True:
+            if (unsent := await call.connect()) is not None:
+                await self._record_unsent(unsent)
+                return Gone(unsent.error)
+            intent = await self._intend()
+            if not isinstance(intent, Attempt):
                 return intent
-            if isinstance(intent, Gone):
-                log.debug("batch_given_back", batch_id=batch.id, why=intent.why)
-                return None
-            if not await self._waited(batch, intent):
-                return None
-        await self.database.write(batches.give_back, batch)
-        return None
+            try:
+                outcome = await call.submit(intent.send_by)
+            except PermitVoidError:
+                self.batch = await self.database.write(outcomes.void, intent, self.rules.lease_ms)
+                continue
+            await self._record(intent, outcome)
+            return intent
 
-    async def _intend(self, batch: ReservedBatch, size: int) -> Intent:
+    async def _intend(self) -> Intent:
         return await self.database.write(
             intents.intend,
-            batch,
-            size=size,
+            self.batch,
+            size=len(self.rendered.message_ids),
             pacing=self.rules.pacing,
             lease_ms=self.rules.lease_ms,
-            worker=self.name,
-            monotonic=self.clock.monotonic,
+            worker=self.dispatcher.name,
+            monotonic=self.dispatcher.clock.monotonic,
         )
 
-    async def _waited(self, batch: ReservedBatch, wait: Wait) -> bool:
+    async def _waited(self, wait: Wait) -> bool:
         """Wait at the gate for the windows to open; False: the batch went back instead.
 
         Raises:
@@ -160,48 +163,48 @@ class Dispatcher:
         if self.rules.pacing.strategy is Strategy.BACKOFF:
             raise RateLimitExceeded(wait.denied.tenant_remaining, wait.denied.account_remaining)
         if wait.for_ms > _LONGEST_GATE_MS:
-            await self.database.write(batches.give_back, batch)
+            await self.database.write(batches.give_back, self.batch)
             return False
-        await self.clock.sleep(wait.for_ms / 1000)
+        await self.dispatcher.clock.sleep(wait.for_ms / 1000)
         return True
 
-    async def _deny(self, batch: ReservedBatch, denial: RateLimitExceeded, policy: Policy) -> None:
+    async def _deny(self, denial: RateLimitExceeded) -> None:
         log.warning(
             "rate_limit_exceeded",
-            tenant_id=batch.tenant_id,
-            traffic_account_id=batch.account_id,
+            tenant_id=self.batch.tenant_id,
+            traffic_account_id=self.batch.account_id,
             traffic_account_remaining=denial.traffic_account_remaining,
             tenant_remaining=denial.tenant_remaining,
-            batch_id=batch.id,
+            batch_id=self.batch.id,
         )
-        await self.database.write(outcomes.record_denial, batch, denial, policy)
+        await self.database.write(outcomes.record_denial, self.batch, denial, self.policy)
 
-    async def _record(
-        self, attempt: Attempt, rendered: RenderedBatch, outcome: Outcome, policy: Policy
-    ) -> None:
+    async def _record_unsent(self, unsent: Outcome) -> None:
+        recorded = await self.database.write(
+            outcomes.record_unsent, self.batch, unsent, self.policy
+        )
+        _tell(self.batch, unsent, recorded, len(self.rendered.message_ids))
+
+    async def _record(self, attempt: Attempt, outcome: Outcome) -> None:
         """Write the outcome down. Recording is repeated until it is done; the call never is."""
-
-        async def record() -> Recorded:
-            return await self.database.write(
-                outcomes.record, attempt, rendered.message_ids, outcome, policy
-            )
-
-        recorded = await self._until_done(record, attempt)
-        _tell(attempt.batch, outcome, recorded, len(rendered.message_ids))
-
-    async def _until_done(self, write: Callable[[], Awaitable[T]], attempt: Attempt) -> T:
+        message_ids = self.rendered.message_ids
         tries = 0
         while True:
             try:
-                return await write()
+                recorded = await self.database.write(
+                    outcomes.record, attempt, message_ids, outcome, self.policy
+                )
+                break
             except DatabaseUnreachableError as error:
                 log.warning("recording_failed", batch_id=attempt.batch.id, error=str(error))
             except Exception:
                 if tries >= _RECORD_TRIES_ON_A_BUG:
                     raise
                 log.exception("recording_failed", batch_id=attempt.batch.id)
-            await self.clock.sleep(_RECORD_PAUSES_S[min(tries, len(_RECORD_PAUSES_S) - 1)])
+            pause = _RECORD_PAUSES_S[min(tries, len(_RECORD_PAUSES_S) - 1)]
+            await self.dispatcher.clock.sleep(pause)
             tries += 1
+        _tell(attempt.batch, outcome, recorded, len(message_ids))
 
 
 def _tell(batch: ReservedBatch, outcome: Outcome, recorded: Recorded, size: int) -> None:
