@@ -1,0 +1,83 @@
+"""`paceline serve` as a process: environment variables and HTTP are all it takes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash import Installation, crash, environ_of, provider
+
+PEOPLE = "phone,first_name\n" + "".join(f"+3069{10_000_000 + n},Name{n}\n" for n in range(300))
+
+
+@pytest.fixture
+def installation(database_url: str, tmp_path: Path) -> Iterator[Installation]:
+    with provider({"latency_ms": 100}) as provider_url:
+        made = Installation(tmp_path, database_url, provider_url, **environ_of(batch_size=10))
+        made.key = json.loads(made.paceline("key", "create", "--tenant", "acme", "--json"))["key"]
+        yield made
+        if made.server is not None and made.server.poll() is None:
+            made.end(signal.SIGKILL)
+
+
+def start(installation: Installation) -> int:
+    installation.ask("POST", "/api/contacts/import", PEOPLE.encode())
+    made = installation.ask("POST", "/api/campaigns", {"name": "n", "text": "Hi {{first_name}}"})
+    installation.ask("POST", f"/api/campaigns/{made['id']}/enqueue")
+    return int(made["id"])
+
+
+def test_environment_variables_and_http_are_enough_to_send_a_campaign(
+    installation: Installation,
+) -> None:
+    installation.serve()
+    campaign_id = start(installation)
+    deadline = time.monotonic() + 30
+    while installation.status(campaign_id)["campaign"]["status"] != "completed":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(installation.numbers(campaign_id, "status=sent")) == 300
+    summary = json.loads(installation.provider("/log/summary"))
+    assert (summary["accepted"], summary["duplicates"]) == (300, 0)
+    assert installation.end() == 0
+    installation.paceline("audit")
+
+
+def test_sigterm_finishes_the_calls_under_way_and_leaves_nothing_in_doubt(
+    installation: Installation,
+) -> None:
+    installation.serve()
+    campaign_id = start(installation)
+    while json.loads(installation.provider("/log/summary"))["calls"] < 5:
+        time.sleep(0.01)
+    assert installation.end() == 0
+    shown = json.loads(installation.paceline("campaign", "show", str(campaign_id), "--json"))
+    accepted = json.loads(installation.provider("/log/summary"))["accepted"]
+    assert shown["status"] == "sending"
+    assert shown["unconfirmed"] == 0
+    assert shown["sent"] == accepted > 0
+
+
+def test_kills_send_nothing_twice_and_lose_nothing(database_url: str, tmp_path: Path) -> None:
+    with provider({"latency_ms": 150}) as provider_url:
+        installation = Installation(
+            tmp_path, database_url, provider_url, **environ_of(batch_size=50)
+        )
+        report = crash(installation, kills=3, recipients=3000, batch_size=50, seed=7)
+    assert report.broken == []
+    assert report.figures["accepted"] > 0
+
+
+def test_on_sqlite_a_second_sender_is_refused(tmp_path: Path) -> None:
+    with provider({}) as provider_url:
+        installation = Installation(tmp_path, f"sqlite:///{tmp_path}/paceline.db", provider_url)
+        installation.serve()
+        assert installation.server is not None
+        installation.environ["PACELINE_PORT"] = "0"
+        installation.paceline("worker", expect=5)
+        installation.end()
