@@ -16,7 +16,7 @@ from paceline.domain.outcome import (
 )
 from paceline.domain.verdict import Policy, UnconfirmedPolicy
 from paceline.storage import doubt
-from paceline.storage.outcomes import Recorded
+from paceline.storage.conclusion import Recorded
 from paceline.storage.schema import provider_messages
 
 NO = Rejection("21211", "not a number", reason="invalid_number")

@@ -27,7 +27,7 @@ from paceline.domain.verdict import (
 )
 from paceline.storage import doubt, outcomes
 from paceline.storage.batches import Attempt, LostReservationError
-from paceline.storage.outcomes import Recorded
+from paceline.storage.conclusion import Recorded
 from paceline.storage.schema import provider_messages
 from tests.storage.world import LEASE_MS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from paceline.domain.campaign import CampaignVerb
 from paceline.domain.outcome import NoAnswer, Throttled
 from paceline.storage import audit, campaigns, doubt, launches, restart
-from paceline.storage.outcomes import Recorded
+from paceline.storage.conclusion import Recorded
 from paceline.storage.schema import installation
 
 

@@ -32,7 +32,7 @@ from paceline.storage.batches import Attempt, ReservedBatch
 from paceline.storage.database import AnyRow, Database, now
 from paceline.storage.intents import Intent
 from paceline.storage.limits import Pacing
-from paceline.storage.outcomes import Recorded
+from paceline.storage.conclusion import Recorded
 from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import (
     attempts,

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paceline.settings import (
@@ -342,6 +342,9 @@ class TestDatabaseUrl:
         assert masked_database_url(url) == masked
 
     @given(PASSWORDS.map(lambda text: text.replace("%", "")))
+    @example("@?")
+    @example("@/")
+    @example("@?a=b")
     def test_any_password_that_is_accepted_arrives_whole(self, password):
         url = f"postgres://me:{password}@db.example/sms"
         if not check({"DATABASE_URL": url}).problems:

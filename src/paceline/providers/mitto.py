@@ -29,8 +29,7 @@ from paceline.providers.http import HttpAnswer, HttpCall, HttpEndpoint, Monotoni
 
 SUBMISSION_PATH = "/api/v1.1/Messages/sendmessagesbulk"
 CAPABILITIES = Capabilities(max_messages_per_call=10_000)
-"""Documents disagree about the largest call (500 advised, 1000, "1M+"): the batch size decides, and
-a 413 answer has the last word."""
+"""Documents disagree about the largest call (500 advised, 1000, "1M+"): the batch size decides."""
 
 _DELIVERIES = {
     "sent": Delivery.NONE,

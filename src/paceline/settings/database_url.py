@@ -101,8 +101,11 @@ def _parse_postgres(url: str) -> _Postgres:
         parts = urlsplit(url)
     except ValueError:
         raise ValueError("has a host that cannot be read") from None
-    if "#" in url or ("@" in url and "@" not in parts.netloc):
-        raise ValueError("has a /, ? or # in its password: write %2F, %3F or %23 for it")
+    if "#" in url or "@" in parts.path + parts.query:
+        raise ValueError(
+            "has a /, ? or # in its password: write %2F, %3F or %23 for it (and %40 for an @ "
+            "behind the host)"
+        )
     credentials, at_sign, hosts = parts.netloc.rpartition("@")
     user, colon, password = credentials.partition(":")
     return _Postgres(

@@ -50,6 +50,7 @@ _SQLITE_READERS = 4
 _POSTGRES_CONNECTIONS = 12
 _SERIALIZATION_FAILURES = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: PostgreSQL rolled the transaction back and says: again."""
+_UNUSABLE_FILE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB})
 _WRITE_TRIES = 5
 
 
@@ -267,7 +268,7 @@ class _named_errors:  # noqa: N801 - reads as a statement: with _named_errors()
 
 
 def _cannot_open_file(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CANTOPEN
+    return getattr(error.orig, "sqlite_errorcode", None) in _UNUSABLE_FILE
 
 
 def _was_undone(error: DBAPIError) -> bool:

@@ -9,8 +9,8 @@ from sqlalchemy import BigInteger, Connection, bindparam, case, func, insert, se
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.storage import counters
 from paceline.storage.batches import ReservedBatch, lock_reserved, new_block
+from paceline.storage.conclusion import fail_messages
 from paceline.storage.database import now
-from paceline.storage.outcomes import fail_messages
 from paceline.storage.schema import attempts, batches, messages, suppressions, tenants
 
 

@@ -1,0 +1,218 @@
+"""Carrying out a verdict: messages, batch and counters change together.
+
+The caller holds the locks of the campaign and the batch, in this order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
+
+from paceline.domain.campaign import CampaignStatus
+from paceline.domain.message import BatchStatus, MessageStatus, Reason
+from paceline.domain.outcome import Answered
+from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Tries, Verdict
+from paceline.storage import counters
+from paceline.storage.database import AnyRow
+from paceline.storage.schema import batches, messages
+
+ERROR_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of the batch. ``verdict`` None: a newer attempt or a decision was there first,
+    and the answer is kept as evidence only.
+    """
+
+    verdict: Verdict | None
+    sent: int = 0
+    failed: int = 0
+
+
+def lock_batch(connection: Connection, batch_id: int) -> AnyRow:
+    return connection.execute(_LOCK_BATCH, {"batch": batch_id}).one()
+
+
+def _count_in_doubt(connection: Connection, batch_id: int) -> int:
+    count: int = connection.execute(_COUNT_IN_DOUBT, {"batch": batch_id}).scalar_one()
+    return count
+
+
+def tries_of(batch: AnyRow, at: int) -> Tries:
+    age = at - batch.doubt_since if batch.doubt_since is not None else 0
+    return Tries(_tries_before(batch), in_doubt=batch.in_doubt, doubt_age_ms=age)
+
+
+def _tries_before(batch: AnyRow) -> int:
+    """Tries before the one that is judged; an unconfirmed batch has counted that one already."""
+    return int(batch.tries - (batch.status == BatchStatus.UNCONFIRMED))
+
+
+def fail_messages(
+    connection: Connection,
+    message_ids: Sequence[int],
+    *,
+    reason: Reason,
+    error: str | None,
+    at: int,
+    even_in_doubt: bool,
+) -> int:
+    """Fail these messages where they are queued; return how many were."""
+    statement = _FAIL_MESSAGES if even_in_doubt else _FAIL_MESSAGES.where(_CERTAIN)
+    return connection.execute(
+        statement,
+        {
+            "ids": list(message_ids),
+            "why": reason,
+            "detail": error and error[:ERROR_LENGTH],
+            "now": at,
+        },
+    ).rowcount
+
+
+def conclude(
+    connection: Connection,
+    batch: AnyRow,
+    campaign_status: str | None,
+    verdict: Verdict,
+    at: int,
+    answered: tuple[Sequence[int], Answered] | None = None,
+) -> Recorded:
+    """Carry out the verdict: messages, batch, counters."""
+    doubtful = _count_in_doubt(connection, batch.id) if batch.in_doubt else 0
+    sent = failed = 0
+    if isinstance(verdict, Settle):
+        assert answered is not None  # noqa: S101 - only an answer is settled
+        sent, failed = _settle(connection, batch, verdict, at, *answered)
+    elif isinstance(verdict, Fail):
+        failed = _fail_batch(connection, batch.id, verdict.reason, verdict.error, at)
+    elif campaign_status == CampaignStatus.CANCELLED and not isinstance(verdict, Doubt):
+        verdict = _into_cancelled(batch, verdict)
+        if isinstance(verdict, Fail):
+            failed = _fail_batch(connection, batch.id, verdict.reason, verdict.error, at)
+    in_doubt = isinstance(verdict, Doubt) or (isinstance(verdict, Retry) and verdict.in_doubt)
+    if in_doubt:
+        connection.execute(_DOUBT_MESSAGES, {"batch": batch.id})
+    in_doubt = in_doubt or bool(batch.in_doubt)
+    still_doubtful = _count_in_doubt(connection, batch.id) if in_doubt else 0
+    _move_batch(connection, batch, verdict, at, in_doubt=still_doubtful > 0)
+    counters.add(
+        connection,
+        batch.campaign_id,
+        at=at,
+        queued=-(sent + failed),
+        sent=sent,
+        failed=failed,
+        unconfirmed=still_doubtful - doubtful,
+    )
+    return Recorded(verdict, sent, failed)
+
+
+def _into_cancelled(batch: AnyRow, verdict: Verdict) -> Verdict:
+    """A batch that would go back to a cancelled campaign ends here; in doubt it stays so."""
+    error = getattr(verdict, "error", "")
+    if batch.in_doubt or (isinstance(verdict, Retry) and verdict.in_doubt):
+        return Doubt(error)
+    return Fail(Reason.CANCELLED, error)
+
+
+def _settle(
+    connection: Connection,
+    batch: AnyRow,
+    verdict: Settle,
+    at: int,
+    message_ids: Sequence[int],
+    outcome: Answered,
+) -> tuple[int, int]:
+    """Give every message of the call its answer; return how many were sent and failed."""
+    failed = 0
+    if outcome.rejections and verdict.rejection_is_proof:
+        by_cause: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for position, rejection in outcome.rejections.items():
+            by_cause[rejection.reason, str(rejection)].append(message_ids[position])
+        for (reason, error), ids in by_cause.items():
+            failed += fail_messages(
+                connection, ids, reason=Reason(reason), error=error, at=at, even_in_doubt=True
+            )
+    statement = _SENT_IN_DOUBT if batch.in_doubt else _SENT
+    if outcome.rejections and not verdict.rejection_is_proof:
+        undecided = [message_ids[position] for position in outcome.rejections]
+        statement = statement.where(messages.c.id.not_in(undecided))
+    sent = connection.execute(statement, {"batch": batch.id, "now": at}).rowcount
+    return sent, failed
+
+
+def _fail_batch(connection: Connection, batch_id: int, reason: Reason, error: str, at: int) -> int:
+    return connection.execute(
+        _FAIL_BATCH,
+        {"batch": batch_id, "why": reason, "detail": error[:ERROR_LENGTH] or None, "now": at},
+    ).rowcount
+
+
+def _move_batch(
+    connection: Connection, batch: AnyRow, verdict: Verdict, at: int, *, in_doubt: bool
+) -> None:
+    tries = _tries_before(batch) + 1
+    values: dict[str, Any] = {
+        "lease_until": None,
+        "in_doubt": in_doubt,
+        "doubt_since": (batch.doubt_since or at) if in_doubt else None,
+        "updated_at": at,
+    }
+    if error := getattr(verdict, "error", ""):
+        values["error"] = error[:ERROR_LENGTH]
+    match verdict:
+        case Retry():
+            values |= {
+                "status": BatchStatus.QUEUED,
+                "tries": tries,
+                "retry_count": tries,
+                "due_at": at + verdict.delay_ms,
+                "generation": batch.generation + verdict.new_generation,
+            }
+        case GiveBack():
+            values |= {"status": BatchStatus.QUEUED, "tries": tries - 1}
+        case Fail(reason=Reason.CANCELLED):
+            values["status"] = BatchStatus.CANCELLED
+        case Doubt() | Settle() | Fail():
+            # Not in doubt after all: receipts have proven every message meanwhile.
+            values["status"] = BatchStatus.UNCONFIRMED if in_doubt else BatchStatus.DONE
+            values["tries"] = tries
+    connection.execute(update(batches).where(batches.c.id == batch.id).values(**values))
+
+
+_BATCH: BindParameter[int] = bindparam("batch")
+_QUEUED = messages.c.status == MessageStatus.QUEUED
+_CERTAIN = messages.c.in_doubt.is_(False)
+
+_LOCK_BATCH = select(batches).where(batches.c.id == _BATCH).with_for_update()
+_COUNT_IN_DOUBT = select(func.count()).where(
+    messages.c.batch_id == _BATCH, _QUEUED, messages.c.in_doubt
+)
+_SENT = (
+    update(messages)
+    .where(messages.c.batch_id == _BATCH, _QUEUED)
+    .values(status=MessageStatus.SENT, sent_at=bindparam("now"))
+)
+_SENT_IN_DOUBT = _SENT.values(in_doubt=False)
+_FAIL = {
+    "status": MessageStatus.FAILED,
+    "reason": bindparam("why"),
+    "error": bindparam("detail"),
+    "failed_at": bindparam("now"),
+    "in_doubt": False,
+}
+_FAIL_MESSAGES = (
+    update(messages)
+    .where(messages.c.id.in_(bindparam("ids", expanding=True)), _QUEUED)
+    .values(**_FAIL)
+)
+_FAIL_BATCH = update(messages).where(messages.c.batch_id == _BATCH, _QUEUED).values(**_FAIL)
+_DOUBT_MESSAGES = (
+    update(messages).where(messages.c.batch_id == _BATCH, _QUEUED).values(in_doubt=True)
+)

@@ -1,0 +1,144 @@
+"""What an operator watches, measured on one snapshot.
+
+Only what is under way is counted, by way of the indexes that dispatching uses: a scrape must cost
+the same after a year of finished campaigns as on the first day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, case, exists, func, or_, select
+
+from paceline.domain import limits
+from paceline.domain.campaign import CampaignStatus
+from paceline.domain.limits import Limit, Window
+from paceline.domain.message import BatchStatus
+from paceline.storage.database import AnyRow, now
+from paceline.storage.limits import Pacing, limit_of
+from paceline.storage.schema import (
+    batches,
+    campaigns,
+    lanes,
+    messages,
+    receipts,
+    tenants,
+    traffic_accounts,
+)
+
+OPEN = (
+    BatchStatus.QUEUED,
+    BatchStatus.RESERVED,
+    BatchStatus.SUBMITTING,
+    BatchStatus.UNCONFIRMED,
+)
+"""The states of a batch that is not finished; ``Measures.batches`` counts each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMeasures:
+    """One traffic account. ``used`` is the share of its window that is taken, 0 to 1."""
+
+    id: int
+    held: bool
+    closed: bool
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """The installation at one moment."""
+
+    batches: Mapping[str, int]
+    campaigns: Mapping[str, int]
+    oldest_queued_ms: int
+    """For how long the batch that waits longest could have gone; what is paused does not wait."""
+    unconfirmed: int
+    """Messages in doubt."""
+    receipts: int
+    accounts: tuple[AccountMeasures, ...]
+    tenant_used: float
+    """The fullest window among the tenants that have batches queued, 0 to 1."""
+
+
+def measure(connection: Connection, pacing: Pacing) -> Measures:
+    """Measure everything; ``pacing`` has the limits of those who have none of their own."""
+    at = now(connection)
+    queued, oldest = connection.execute(_QUEUE).one()
+    leased: dict[str, int] = dict(connection.execute(_LEASED).tuples())
+    unconfirmed = sum(connection.execute(each).scalar_one() for each in _UNCONFIRMED_BATCHES)
+    in_doubt = sum(connection.execute(each).scalar_one() for each in _IN_DOUBT)
+    by_status: dict[str, int] = dict(connection.execute(_CAMPAIGNS).tuples())
+    return Measures(
+        batches={status: leased.get(status, 0) for status in OPEN}
+        | {BatchStatus.QUEUED: queued, BatchStatus.UNCONFIRMED: unconfirmed},
+        campaigns={status: by_status.get(status, 0) for status in CampaignStatus},
+        oldest_queued_ms=0 if oldest is None else max(at - oldest, 0),
+        unconfirmed=in_doubt,
+        receipts=connection.execute(_RECEIPTS).scalar_one(),
+        accounts=tuple(_account(row, pacing, at) for row in connection.execute(_ACCOUNTS)),
+        tenant_used=max(
+            (_used(row, pacing.tenant, at) for row in connection.execute(_TENANTS_WITH_WORK)),
+            default=0.0,
+        ),
+    )
+
+
+def _account(row: AnyRow, pacing: Pacing, at: int) -> AccountMeasures:
+    closed = row.closed_until is not None and row.closed_until > at
+    return AccountMeasures(row.id, row.held_at is not None, closed, _used(row, pacing.account, at))
+
+
+def _used(row: AnyRow, default: Limit, at: int) -> float:
+    limit = limit_of(row, default)
+    return 1 - limits.free(Window.decode(row.grants), limit, at) / limit.max
+
+
+_QUEUED = batches.c.status == BatchStatus.QUEUED
+_MAY_GO = or_(batches.c.campaign_id.is_(None), campaigns.c.status == CampaignStatus.SENDING)
+_SINCE = case((batches.c.due_at > 0, batches.c.due_at), else_=batches.c.created_at)
+_QUEUE = (
+    select(func.count(), func.min(case((_MAY_GO, _SINCE))))
+    .select_from(batches.outerjoin(campaigns, campaigns.c.id == batches.c.campaign_id))
+    .where(_QUEUED)
+)
+_LEASED = (
+    select(batches.c.status, func.count())
+    .where(batches.c.lease_until.is_not(None))
+    .group_by(batches.c.status)
+)
+_DOUBTFUL_SINGLE = and_(messages.c.in_doubt, messages.c.campaign_id.is_(None))
+_UNCONFIRMED_BATCHES = (
+    select(func.count())
+    .select_from(batches.join(campaigns, campaigns.c.id == batches.c.campaign_id))
+    .where(campaigns.c.unconfirmed > 0, batches.c.status == BatchStatus.UNCONFIRMED),
+    select(func.count()).where(
+        batches.c.id.in_(select(messages.c.batch_id).where(_DOUBTFUL_SINGLE)),
+        batches.c.status == BatchStatus.UNCONFIRMED,
+    ),
+)
+_IN_DOUBT = (
+    select(func.coalesce(func.sum(campaigns.c.unconfirmed), 0)),
+    select(func.count()).select_from(messages).where(_DOUBTFUL_SINGLE),
+)
+_CAMPAIGNS = select(campaigns.c.status, func.count()).group_by(campaigns.c.status)
+_RECEIPTS = select(func.count()).select_from(receipts)
+_ACCOUNTS = select(
+    traffic_accounts.c.id,
+    traffic_accounts.c.held_at,
+    traffic_accounts.c.closed_until,
+    traffic_accounts.c.grants,
+    traffic_accounts.c.rate_max,
+    traffic_accounts.c.rate_window_ms,
+).order_by(traffic_accounts.c.id)
+_TENANTS_WITH_WORK = select(tenants.c.grants, tenants.c.rate_max, tenants.c.rate_window_ms).where(
+    exists().where(
+        lanes.c.tenant_id == tenants.c.id,
+        exists().where(
+            batches.c.account_id == lanes.c.account_id,
+            batches.c.tenant_id == lanes.c.tenant_id,
+            _QUEUED,
+        ),
+    )
+)
