@@ -187,10 +187,15 @@ async def test_a_failed_request_leaves_its_key_free(api: Api, call: Caller) -> N
 
 async def test_health(api: Api) -> None:
     assert (await api.nobody("GET", "/healthz")).json == {"ok": True}
-    assert (await api.nobody("GET", "/readyz")).json == {"ok": True}
+    ready = await api.nobody("GET", "/readyz")
+    assert ready.json == {
+        "ok": True,
+        "parts": {"database": "ok", "schema": "ok", "worker": "ok"},
+    }
     api.worker.append("The worker has stopped.")
     answer = await api.nobody("GET", "/readyz")
     assert (answer.status, answer.json["code"]) == (503, "not_ready")
+    assert answer.json["errors"] == [{"field": "worker", "reason": "The worker has stopped."}]
     assert (await api.nobody("GET", "/healthz")).status == 200
 
 

@@ -10,11 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from paceline.api.campaigns import Campaign, StatusDocument
+from paceline.cli.failures import ExitCode, complain
 from paceline.cli.output import say, say_facts, say_json, say_table
 from paceline.cli.session import AsJson, Session, TenantName, group, session
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.engine.drafts import NewCampaign
 from paceline.engine.orders import Orders, Shown
+from paceline.engine.waiting import Cause
 from paceline.storage.doubt import Decision
 
 campaign = group("Make, start, watch and decide about campaigns.")
@@ -140,10 +142,17 @@ def cancel(
 def watch(
     campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
 ) -> None:
-    """Follow a campaign until it is over: a line (or, with --json, a document) per change."""
+    """Follow a campaign until it is over: a line (or, with --json, a document) per change.
+
+    Exit status 1 unless it is completed: cancelled, failed, or waiting for your decision.
+    """
     with session() as here:
         tenant = here.tenant(tenant_name)
-        here.order(lambda orders: _follow(orders, tenant.id, campaign_id, as_json=as_json))
+        last = here.order(lambda orders: _follow(orders, tenant.id, campaign_id, as_json=as_json))
+    if last.campaign.status != CampaignStatus.COMPLETED:
+        what = last.waiting_for.detail if last.waiting_for else f"It is {last.campaign.status}."
+        complain(what)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @campaign.command()
@@ -196,7 +205,8 @@ def _facts(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _follow(orders: Orders, tenant_id: int, campaign_id: int, *, as_json: bool) -> None:
+async def _follow(orders: Orders, tenant_id: int, campaign_id: int, *, as_json: bool) -> Shown:
+    """Say each change; the campaign when it is over, or when only a person can move it on."""
     before: dict[str, Any] = {}
     while True:
         shown = await orders.campaign(tenant_id, campaign_id)
@@ -206,8 +216,9 @@ async def _follow(orders: Orders, tenant_id: int, campaign_id: int, *, as_json: 
                 say_json(document)
             else:
                 say("  ".join(f"{name} {value}" for name, value in document["metrics"].items()))
-        if shown.campaign.status in FINAL and not shown.campaign.queued:
-            return
+        waits_for_you = shown.waiting_for is not None and shown.waiting_for.cause is Cause.DECISION
+        if waits_for_you or (shown.campaign.status in FINAL and not shown.campaign.queued):
+            return shown
         before = document
         await asyncio.sleep(_WATCH_EVERY_S)
 

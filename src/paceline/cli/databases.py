@@ -13,7 +13,7 @@ from paceline.cli.session import AsJson, group, session, settings_of_process
 from paceline.engine.process import make_folder
 from paceline.settings import masked_database_url, sqlalchemy_url
 from paceline.storage import audit as audits
-from paceline.storage import migrate, restart
+from paceline.storage import launches, migrate, restart
 from paceline.storage.database import Database
 from paceline.storage.migrate import SchemaState
 
@@ -64,8 +64,19 @@ def restored(
     if not yes:
         typer.confirm("Put everything that is queued in doubt?", abort=True, err=True)
     with session() as here:
+        _finish_launches(here.database)
         done = here.database.write_now(restart.after_restore)
     say_json(done) if as_json else say_facts(done)
+
+
+def _finish_launches(database: Database) -> None:
+    """Write what is left of a launch: who is in its audience may have been sent to as well, and
+    must not be forgotten.
+    """
+    for campaign_id in database.read_now(launches.under_way):
+        while chunk := database.write_now(launches.write_chunk, campaign_id):
+            if chunk.finished:
+                break
 
 
 def audit(*, as_json: AsJson = False) -> None:

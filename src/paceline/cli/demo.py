@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 import uvloop
@@ -38,9 +39,7 @@ from paceline.storage.database import Database
 
 _CONTACTS = Path(__file__).with_name("demo_contacts.csv")
 _TENANT = "demo"
-_TEXT = (
-    "Hello {{first_name|there}}, our {{city|new}} shop opens on Saturday. Reply STOP to opt out."
-)
+_TEXT = "Hello {{first_name|there}}, our {{city|new}} shop opens on Saturday."
 _CALLS_PER_S = 10
 _LOOK_EVERY_S = 0.1
 _PORTS_TO_TRY = 50
@@ -89,7 +88,7 @@ def _settings(environ: Mapping[str, str], *, fast: bool) -> Settings:
     ours = ("MITTO_", "SMS_", "RATE_LIMIT_", "DATABASE_URL", "QUEUE_", "PROVIDER_")
     kept = {name: value for name, value in environ.items() if not name.startswith(ours)}
     folder = Path(load(kept).data_dir).absolute()
-    database = {"DATABASE_URL": f"sqlite:///{folder / 'demo.db'}"}
+    database = {"DATABASE_URL": f"sqlite:///{quote(str(folder / 'demo.db'))}"}
     return load({**kept, **database, **(_FAST if fast else _PACED)})
 
 

@@ -107,4 +107,4 @@ class View:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            self.console.print(line)
+            self.console.print(line, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
@@ -33,6 +34,7 @@ class UnreachableError(PacelineError):
 
 
 _INTERRUPTED = 130
+_LEVEL = "PACELINE_LOG_LEVEL"
 _EXIT_CODES = {
     "schema": ExitCode.CONFIGURATION,
     "database_unreachable": ExitCode.UNREACHABLE,
@@ -55,8 +57,27 @@ def run(program: Callable[[], Any]) -> int:
     except BrokenPipeError:  # who read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (SettingsError, PacelineError) as error:
+        _trace()
         return _explained(error)
+    except OSError as error:  # a file that the user named, or that we may not write
+        _trace()
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return ExitCode.FAILED
+    except Exception as error:  # noqa: BLE001 - a bug; people get one line all the same
+        _trace()
+        first_line = next(iter(str(error).splitlines()), "")
+        complain(
+            f"internal error: {type(error).__name__}: {first_line} "
+            f"({_LEVEL}=debug shows where; please report it)"
+        )
+        return ExitCode.FAILED
     return ExitCode.OK
+
+
+def _trace() -> None:
+    """Show where an error comes from, to who asks for it."""
+    if os.environ.get(_LEVEL, "").strip().lower() == "debug":
+        traceback.print_exc()
 
 
 def _explained(error: SettingsError | PacelineError) -> int:

@@ -11,6 +11,7 @@ from paceline.api.messages import Message
 from paceline.cli.output import say_facts, say_json, say_table
 from paceline.cli.session import AsJson, TenantName, group, session
 from paceline.domain import parts as counter
+from paceline.domain.message import MessageStatus, Reason
 from paceline.storage import campaigns, messages
 
 message = group("List and show messages.")
@@ -20,8 +21,8 @@ _COLUMNS = ("id", "to", "status", "reason", "delivery", "retry_count", "text")
 @message.command("list")
 def list_messages(
     campaign_id: Annotated[int | None, typer.Option("--campaign", help="Else single ones.")] = None,
-    status: Annotated[str | None, typer.Option(help="queued, sent or failed.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Of failed ones.")] = None,
+    status: Annotated[MessageStatus | None, typer.Option(help="Only these.")] = None,
+    reason: Annotated[Reason | None, typer.Option(help="Only failed ones, for this.")] = None,
     after: Annotated[int, typer.Option(help="Only ids above this one.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
     tenant_name: TenantName = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -74,6 +75,8 @@ def settings_of_process(*, quiet: bool = False) -> Settings:
     settings = load(os.environ)
     level = "warning" if quiet and settings.log_level == "info" else settings.log_level
     telemetry.configure(level, settings.log_format)
+    for talkative in ("alembic", "uvicorn"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     for warning in settings.warnings:
         complain(f"warning: {warning}")
     return settings

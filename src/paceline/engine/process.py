@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,13 +16,18 @@ from paceline.engine.rules import Rules
 from paceline.engine.worker import Worker
 from paceline.settings import Settings, sqlalchemy_url, sqlite_path
 from paceline.storage import accounts, doubt, migrate, outcomes, restart
-from paceline.storage.database import Database
+from paceline.storage.database import Database, DatabaseUnreachableError
 from paceline.telemetry import get_logger
 
 log = get_logger("process")
 
+_SWITCH_INTERVAL_S = 0.0005
 ACCOUNT_FROM_SETTINGS = "mitto"
 """The name of the traffic account that the Mitto variables describe."""
+
+
+_STOP_SLACK_S = 5.0
+"""Recording the answers to the last calls may take this long after the provider's time is up."""
 
 
 class SecondSenderError(ConflictError):
@@ -49,9 +55,21 @@ def ready_database(settings: Settings) -> Iterator[Database]:
 
 
 def make_folder(settings: Settings) -> None:
-    """Make the folder of an SQLite database."""
-    if settings.database_url.startswith("sqlite"):
-        Path(sqlite_path(settings.database_url)).parent.mkdir(parents=True, exist_ok=True)
+    """Make the folder of an SQLite database.
+
+    Raises:
+        DatabaseUnreachableError: it cannot be made.
+    """
+    if not settings.database_url.startswith("sqlite"):
+        return
+    folder = Path(sqlite_path(settings.database_url)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnreachableError(
+            f"The database's folder {folder} cannot be made: {error.strerror}. "
+            "Set PACELINE_DATA_DIR or DATABASE_URL."
+        ) from error
 
 
 def keep_account(database: Database, settings: Settings) -> None:
@@ -71,11 +89,14 @@ def keep_account(database: Database, settings: Settings) -> None:
 
 @asynccontextmanager
 async def working(database: Database, settings: Settings) -> AsyncIterator[Worker]:
-    """Run a worker; at the end let it finish its calls.
+    """Run a worker; at the end let it finish its calls, for as long as the provider may take.
 
     Raises:
         SecondSenderError: on SQLite another process sends from this database.
     """
+    # A permit has to be used within milliseconds: the event loop must not wait 5 ms (the default)
+    # for each database thread that is busy in Python.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with _sole_sender(database):
         if database.is_sqlite:
             await _take_up_again(database)
@@ -85,7 +106,18 @@ async def working(database: Database, settings: Settings) -> AsyncIterator[Worke
             yield worker
         finally:
             worker.stop()
-            await running
+            await _ended(running, settings.provider_timeout_ms / 1000 + _STOP_SLACK_S)
+
+
+async def _ended(running: asyncio.Task[None], within_s: float) -> None:
+    """Wait for a worker that was told to stop; without its database it would never end."""
+    done, _ = await asyncio.wait({running}, timeout=within_s)
+    if done:
+        await running
+    else:
+        # Nothing is sent again by this: what could not be recorded becomes unconfirmed.
+        log.error("stop_timed_out", after_s=within_s)
+        running.cancel()
 
 
 async def _take_up_again(database: Database) -> None:
