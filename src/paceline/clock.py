@@ -6,10 +6,18 @@ import asyncio
 import heapq
 import itertools
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso(milliseconds: int) -> str:
+    """A moment, given in milliseconds since 1970, as ``2026-12-01T09:00:00.000Z``."""
+    at = _EPOCH + timedelta(milliseconds=milliseconds)
+    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 class Clock(Protocol):

@@ -29,10 +29,10 @@ from paceline.storage import (
 )
 from paceline.storage import receipts as inbox
 from paceline.storage.batches import Attempt, ReservedBatch
+from paceline.storage.conclusion import Recorded
 from paceline.storage.database import AnyRow, Database, now
 from paceline.storage.intents import Intent
 from paceline.storage.limits import Pacing
-from paceline.storage.conclusion import Recorded
 from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import (
     attempts,

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from paceline.clock import iso
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LARGEST_ID = 2**63 - 1
-
-
-def iso(milliseconds: int) -> str:
-    """A moment as ``2026-12-01T09:00:00.000Z``."""
-    at = _EPOCH + timedelta(milliseconds=milliseconds)
-    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _printable(text: str) -> str:

@@ -8,11 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from paceline import providers
-from paceline.api.values import iso
 from paceline.cli.failures import UnreachableError
 from paceline.cli.output import say, say_facts, say_json, say_table
 from paceline.cli.session import AsJson, Session, group, session, values
-from paceline.clock import SystemClock
+from paceline.clock import SystemClock, iso
 from paceline.domain.errors import InvalidInputError
 from paceline.engine.adapters import Adapters
 from paceline.storage import accounts, tenants

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from paceline.api.values import iso
 from paceline.cli.output import say, say_facts, say_json, say_table
 from paceline.cli.session import AsJson, TenantName, group, session, values
+from paceline.clock import iso
 from paceline.storage import tenants
 from paceline.storage.database import AnyRow
 

@@ -8,18 +8,20 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from paceline import telemetry
 from paceline.cli.failures import complain
 from paceline.domain.errors import InvalidInputError, NotFoundError
-from paceline.engine.orders import Orders
 from paceline.engine.process import ready_database
 from paceline.settings import Settings, load
 from paceline.storage import tenants
 from paceline.storage.database import AnyRow, Database
+
+if TYPE_CHECKING:
+    from paceline.engine.orders import Orders
 
 T = TypeVar("T")
 
@@ -55,6 +57,8 @@ class Session:
 
     def order(self, carry_out: Callable[[Orders], Awaitable[T]]) -> T:
         """Give an order as the API would; a running worker finds it within a moment."""
+        from paceline.engine.orders import Orders
+
         orders = Orders(self.database, self.settings, wake=lambda: None)
 
         async def carried_out() -> T:
