@@ -92,7 +92,7 @@ def page(
 def lock_for(
     connection: Connection, tenant_id: int | None, campaign_id: int, verb: CampaignVerb
 ) -> AnyRow:
-    """Lock a campaign and make sure that its status allows ``verb``.
+    """Lock a campaign, against intents too, and make sure that its status allows ``verb``.
 
     Raises:
         NotFoundError: there is none, or it is another tenant's.
@@ -101,7 +101,7 @@ def lock_for(
     query = select(campaigns).where(campaigns.c.id == campaign_id)
     if tenant_id is not None:
         query = query.where(campaigns.c.tenant_id == tenant_id)
-    row = connection.execute(query.with_for_update(key_share=True)).first()
+    row = connection.execute(query.with_for_update()).first()
     if row is None:
         raise NotFoundError("campaign", campaign_id)
     domain.after(verb, CampaignStatus(row.status))

@@ -171,10 +171,12 @@ _LOCK_ACCOUNT = (
     .where(traffic_accounts.c.id == bindparam("account"))
     .with_for_update(key_share=True)
 )
+# KEY SHARE: holds off whoever changes the status (FOR UPDATE), and nobody who counts
+# (FOR NO KEY UPDATE). Records of one campaign would keep its intents waiting otherwise.
 _SHARE_CAMPAIGN = (
     select(campaigns.c.status)
     .where(campaigns.c.id == bindparam("campaign"))
-    .with_for_update(read=True)
+    .with_for_update(read=True, key_share=True)
 )
 _SPEND_TENANT = (
     update(tenants).where(tenants.c.id == bindparam("tenant")).values(grants=bindparam("window"))

@@ -40,13 +40,14 @@ def record(
         outcome: what the adapter made of it.
         policy: how to judge it on this account.
     """
+    if isinstance(outcome, Answered):
+        # Before the locks: it needs none, takes long, and other batches wait for the campaign's.
+        _remember_ids(connection, attempt, message_ids, outcome)
     campaign_status = counters.lock(connection, attempt.batch.campaign_id)
     accounts.feel(connection, attempt.batch.account_id, outcome, attempt.started_at, policy)
     batch = lock_batch(connection, attempt.batch.id)
     at = now(connection)
     _finish(connection, attempt, outcome, at)
-    if isinstance(outcome, Answered):
-        _remember_ids(connection, attempt, message_ids, outcome)
     if not _answers(batch, attempt.batch):
         return Recorded(None)
     if _ends_its_own_doubt(batch, attempt, outcome):
