@@ -11,11 +11,13 @@ from paceline import __version__
 from paceline.api import campaigns, docs, health, imports, messages, operations, people, problems
 from paceline.api.context import Context, documented_key
 from paceline.api.edge import GUARDED, Authentication, BodyLimit, Edge
+from paceline.api.metrics import Counted, Metrics
 from paceline.api.problems import ProblemDocument
 from paceline.api.webhooks import Webhooks
 from paceline.clock import SystemClock
 from paceline.engine.adapters import Adapters
 from paceline.engine.orders import Orders
+from paceline.engine.rules import Rules
 from paceline.settings import Settings
 from paceline.storage.database import Database
 
@@ -52,14 +54,31 @@ def create_app(
         lifespan=lifespan,
     )
     orders = Orders(database, settings, wake=wake)
-    app.state.context = Context(database, settings, orders, worker_state)
     app.include_router(_api())
-    app.include_router(health.router, responses=_PROBLEM)
     app.router.routes += [*docs.routes(), *Webhooks(adapters).routes()]
-    problems.install(app)
     app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
     app.add_middleware(Authentication, database=database)
-    app.add_middleware(Edge)  # the last one added stands first
+    return _observable(app, Context(database, settings, orders, worker_state))
+
+
+def create_worker_app(
+    database: Database, settings: Settings, worker_state: Callable[[], str | None]
+) -> FastAPI:
+    """Make what a worker alone answers: how it is and what it did. Arguments as ``create_app``."""
+    app = FastAPI(title="Paceline worker", version=__version__, openapi_url=None)
+    orders = Orders(database, settings, wake=lambda: None)
+    return _observable(app, Context(database, settings, orders, worker_state))
+
+
+def _observable(app: FastAPI, context: Context) -> FastAPI:
+    """Add what every process answers to whoever watches it, and what counts and logs requests."""
+    app.state.context = context
+    app.include_router(health.router, responses=_PROBLEM)
+    pacing = Rules.of(context.settings).pacing
+    app.router.routes.append(Metrics(context.database, pacing).route())
+    problems.install(app)
+    app.add_middleware(Edge)
+    app.add_middleware(Counted)  # the last one added stands first
     return app
 
 

@@ -24,7 +24,7 @@ log = get_logger("http")
 GUARDED = "/api"
 MAX_BODY = 1024 * 1024
 """Bytes."""
-_QUIET = ("/webhooks/", "/healthz", "/readyz")
+_QUIET = ("/webhooks/", "/healthz", "/readyz", "/metrics")
 _NOTED_EVERY_S = 60
 _HEADERS = {
     "Cache-Control": "no-store",

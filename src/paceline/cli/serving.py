@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
-from paceline.api.app import create_app
+from paceline.api.app import create_app, create_worker_app
 from paceline.cli.failures import UnreachableError, complain
 from paceline.cli.session import settings_of_process
 from paceline.engine.process import ready_database, working
@@ -46,7 +47,7 @@ def worker() -> None:
 
 def simulator(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
     seed: Annotated[int, typer.Option(help="The same seed makes the same faults.")] = 0,
     controls: Annotated[str, typer.Option(help="A control document as JSON.")] = "{}",
 ) -> None:
@@ -80,6 +81,7 @@ async def _serve(settings: Settings, database: Database) -> None:
     async with working(database, settings) as worker, listening(settings, database, worker) as url:
         complain(f"serving at {url} (API documentation at {url}/docs)")
         await stop.wait()
+        worker.stop()  # at once: requests that are under way may take their time
 
 
 async def _api(settings: Settings, database: Database) -> None:
@@ -91,9 +93,10 @@ async def _api(settings: Settings, database: Database) -> None:
 
 async def _worker(settings: Settings, database: Database) -> None:
     stop = stop_signal()
-    async with working(database, settings):
-        complain("working")
+    async with working(database, settings) as worker, _watched(settings, database, worker) as url:
+        complain(f"working; metrics at {url}/metrics" if url else "working")
         await stop.wait()
+        worker.stop()  # at once, as above
 
 
 def stop_signal() -> asyncio.Event:
@@ -121,7 +124,27 @@ async def listening(
         UnreachableError: the address is taken.
     """
     wake = worker.wake if worker else lambda: None
-    app = create_app(database, settings, wake=wake)
+    worker_state = worker.state if worker else None
+    app = create_app(database, settings, wake=wake, worker_state=worker_state)
+    async with _accepting(app, settings.host, settings.port if port is None else port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _watched(
+    settings: Settings, database: Database, worker: Worker
+) -> AsyncIterator[str | None]:
+    """Let a worker alone be asked how it is, if a port is set for that."""
+    if settings.worker_port is None:
+        yield None
+        return
+    app = create_worker_app(database, settings, worker.state)
+    async with _accepting(app, settings.host, settings.worker_port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _accepting(app: FastAPI, host: str, port: int) -> AsyncIterator[str]:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -129,12 +152,12 @@ async def listening(
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    listener = listen(settings.host, settings.port if port is None else port)
+    listener = listen(host, port)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await server.ready.wait()
     try:
-        yield f"http://{settings.host}:{listener.getsockname()[1]}"
+        yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving
@@ -152,7 +175,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise UnreachableError(
             f"Cannot listen on {host}:{port}: {error.strerror}. "
-            "Choose another address with PACELINE_HOST and PACELINE_PORT."
+            "Choose another address with PACELINE_HOST and PACELINE_PORT "
+            "(a worker: PACELINE_WORKER_PORT)."
         ) from error
 
 

@@ -12,16 +12,17 @@ from paceline.clock import Clock
 from paceline.domain.errors import RateLimitExceeded
 from paceline.domain.outcome import Outcome
 from paceline.domain.verdict import Policy
+from paceline.engine import measures
 from paceline.engine.adapters import Adapters
 from paceline.engine.rendering import RenderedBatch, render
 from paceline.engine.rules import Rules
 from paceline.providers.base import PermitVoidError, PreparedCall
 from paceline.storage import batches, intents, opt_outs, outcomes
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
+from paceline.storage.conclusion import Recorded
 from paceline.storage.database import Database, DatabaseUnreachableError
 from paceline.storage.intents import Gone, Intent, Stale, Wait
 from paceline.storage.limits import Strategy
-from paceline.storage.outcomes import Recorded
 from paceline.storage.turns import LOOKAHEAD_MS
 from paceline.telemetry import get_logger
 
@@ -62,7 +63,8 @@ class Dispatcher:
         """Take a reserved batch as far as it will go."""
         trip = _Trip(self, batch)
         try:
-            await trip.go()
+            with measures.DISPATCH_DURATION.time():
+                await trip.go()
         except LostReservationError:
             log.warning("reservation_lost", batch_id=batch.id)
         except DatabaseUnreachableError as error:
@@ -133,13 +135,17 @@ class _Trip:
                 await self._record_unsent(unsent)
                 return Gone(unsent.error)
             intent = await self._intend()
+            measures.count_intent(intent)
             if not isinstance(intent, Attempt):
                 return intent
+            submitted_at = self.dispatcher.clock.monotonic()
             try:
                 outcome = await call.submit(intent.send_by)
             except PermitVoidError:
+                measures.VOID_PERMITS.inc()
                 self.batch = await self.database.write(outcomes.void, intent, self.rules.lease_ms)
                 continue
+            measures.CALL_DURATION.observe(self.dispatcher.clock.monotonic() - submitted_at)
             await self._record(intent, outcome)
             return intent
 
@@ -177,7 +183,10 @@ class _Trip:
             tenant_remaining=denial.tenant_remaining,
             batch_id=self.batch.id,
         )
-        await self.database.write(outcomes.record_denial, self.batch, denial, self.policy)
+        recorded = await self.database.write(
+            outcomes.record_denial, self.batch, denial, self.policy
+        )
+        measures.count_messages(recorded)
 
     async def _record_unsent(self, unsent: Outcome) -> None:
         recorded = await self.database.write(
@@ -208,7 +217,8 @@ class _Trip:
 
 
 def _tell(batch: ReservedBatch, outcome: Outcome, recorded: Recorded, size: int) -> None:
-    """One line per batch."""
+    """One line per batch, and its counts."""
+    measures.count_outcome(outcome, recorded)
     verdict = type(recorded.verdict).__name__.lower() if recorded.verdict else "evidence"
     facts = {
         "batch_id": batch.id,

@@ -21,6 +21,8 @@ log = get_logger("worker")
 POLL_S = 0.5
 """Other processes queue work too; nobody tells us, so we look."""
 _PAUSE_AFTER_FAILURE_S = 1.0
+SILENT_S = 15.0
+"""A worker that has not looked for work for so long is not well: it looks twice a second."""
 
 
 class Worker:
@@ -41,6 +43,7 @@ class Worker:
         self.capacity = 2 * rules.concurrency
         self._in_hand: set[asyncio.Task[None]] = set()
         self._next_account = 0
+        self._looked_at = clock.monotonic()
         self._work = asyncio.Event()
         self._bells = [self._work]
         self._stop = asyncio.Event()
@@ -55,6 +58,13 @@ class Worker:
         self._stop.set()
         self.dispatcher.stopping = True
         self.wake()
+
+    def state(self) -> str | None:
+        """What is wrong with it; None while it is well."""
+        if self._stop.is_set():
+            return "The worker is stopping."
+        silent_s = self.clock.monotonic() - self._looked_at
+        return f"The worker is silent for {silent_s:.0f} s." if silent_s > SILENT_S else None
 
     async def run(self) -> None:
         """Work until ``stop``. A call in flight is never cancelled."""
@@ -105,6 +115,7 @@ class Worker:
         """Fill the free hands; return how long there is nothing more to hand out."""
         want = self.capacity - len(self._in_hand)
         if want <= 0:
+            self._looked_at = self.clock.monotonic()
             return POLL_S
         reservation = await self.database.write(
             turns.reserve,
@@ -113,6 +124,7 @@ class Worker:
             pacing=self.rules.pacing,
             first_account=self._next_account,
         )
+        self._looked_at = self.clock.monotonic()
         for batch in reservation.batches:
             self._next_account = batch.account_id + 1
             task = asyncio.create_task(self.dispatcher.dispatch(batch))

@@ -105,6 +105,13 @@ class Settings:
         "8080",
         "The port to listen on; 0 takes any that is free.",
     )
+    worker_port: int | None = _server(
+        "PACELINE_WORKER_PORT",
+        whole(0, 65535),
+        None,
+        "The port where `paceline worker` answers /healthz, /readyz and /metrics; not set: none. "
+        "Other processes answer them at `PACELINE_PORT`.",
+    )
     public_url: str | None = _server(
         "PACELINE_PUBLIC_URL",
         WEB_ADDRESS,

@@ -1,0 +1,61 @@
+"""`paceline worker` as a process of its own can be watched, as the units and manifests expect."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.scraping import read
+from tests.crash import fetch
+
+
+@pytest.fixture
+def worker(database_url: str, tmp_path: Path) -> Iterator[str]:
+    """The address of a worker alone."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environ = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "PACELINE_WORKER_PORT": str(port),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "paceline", "worker"], env=environ, cwd=tmp_path
+    )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 30
+    try:
+        while not answers(url):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(fetch(f"{url}/healthz"))
+    return False
+
+
+def test_a_worker_alone_tells_how_it_is_and_serves_nothing_else(worker: str) -> None:
+    ready = b'{"ok":true,"parts":{"database":"ok","schema":"ok","worker":"ok"}}'
+    assert fetch(f"{worker}/readyz") == ready
+    shown = read(fetch(f"{worker}/metrics").decode())
+    assert {"paceline_batches", "paceline_submissions"} <= set(shown)
+    for path in ("/api/campaigns", "/docs", "/openapi.json"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(worker + path)
