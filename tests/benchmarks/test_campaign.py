@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from pathlib import Path
+from functools import partial
 
 import pytest
 
-from benchmarks import campaign, memory
+from benchmarks import campaign, installation, memory
 from benchmarks.campaign import compare, measure
 from benchmarks.installation import WrongRunError, insist
 from paceline.storage.audit import Difference
 
 
-def left_behind() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("paceline-benchmark-*"))
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Where the benchmark makes its folder, and nobody else does."""
+    here = partial(tempfile.TemporaryDirectory, dir=tmp_path)
+    monkeypatch.setattr(installation, "TemporaryDirectory", here)
+    return tmp_path
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_a_run_sends_everything_once_and_reports_it(kind):
-    before = left_behind()
+def test_a_run_sends_everything_once_and_reports_it(kind, home):
     figures = measure(kind, recipients=300, batch_size=100)
     assert figures.provider == {"accepted": 300, "distinct": 300, "duplicates": 0}
     assert figures.messages_per_s > 0
@@ -29,7 +32,7 @@ def test_a_run_sends_everything_once_and_reports_it(kind):
     assert 0 <= figures.void_permits <= 1
     assert figures.machine["cores"] > 0
     assert figures.machine[kind][0].isdigit()
-    assert left_behind() <= before
+    assert list(home.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -67,7 +70,7 @@ def test_memory_is_compared_from_the_smallest_audience_to_the_largest():
     assert figures.ratio == pytest.approx(large.peak_rss_mb / small.peak_rss_mb, abs=0.01)
 
 
-def test_what_it_started_ends_when_it_is_interrupted(monkeypatch):
+def test_what_it_started_ends_when_it_is_interrupted(monkeypatch, home):
     started: list[subprocess.Popen[bytes]] = []
     start = subprocess.Popen
 
@@ -80,9 +83,8 @@ def test_what_it_started_ends_when_it_is_interrupted(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", remember)
     monkeypatch.setattr(campaign, "complete", interrupt)
-    before = left_behind()
     with pytest.raises(KeyboardInterrupt):
         measure("sqlite", recipients=10, batch_size=10)
     assert len(started) == 2
     assert all(process.returncode is not None for process in started)
-    assert left_behind() <= before
+    assert list(home.iterdir()) == []
