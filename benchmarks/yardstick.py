@@ -32,8 +32,8 @@ from paceline.providers import create
 from paceline.providers.base import Account, OutgoingMessage, Provider
 from paceline.settings import sqlalchemy_url
 from paceline.storage.database import Database, is_postgres
+from paceline.storage.launches import CHUNK
 
-CHUNK = 20_000
 """As Paceline's launch."""
 
 

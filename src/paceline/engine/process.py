@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -94,9 +95,7 @@ async def working(database: Database, settings: Settings) -> AsyncIterator[Worke
     Raises:
         SecondSenderError: on SQLite another process sends from this database.
     """
-    # A permit has to be used within milliseconds: the event loop must not wait 5 ms (the default)
-    # for each database thread that is busy in Python.
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    _keep_the_event_loop_quick()
     with _sole_sender(database):
         if database.is_sqlite:
             await _take_up_again(database)
@@ -118,6 +117,15 @@ async def _ended(running: asyncio.Task[None], within_s: float) -> None:
         # Nothing is sent again by this: what could not be recorded becomes unconfirmed.
         log.error("stop_timed_out", after_s=within_s)
         running.cancel()
+
+
+def _keep_the_event_loop_quick() -> None:
+    """A permit has to be used within milliseconds, and Python can stall for longer than that."""
+    # The event loop must not wait 5 ms (the default) for each database thread that is busy.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    # What was loaded so far stays: full collections need not look at it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 async def _take_up_again(database: Database) -> None:

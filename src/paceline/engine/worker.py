@@ -18,6 +18,7 @@ from paceline.telemetry import get_logger
 
 log = get_logger("worker")
 
+AT_THE_GATE = 2
 POLL_S = 0.5
 """Other processes queue work too; nobody tells us, so we look."""
 _PAUSE_AFTER_FAILURE_S = 1.0
@@ -28,8 +29,8 @@ SILENT_S = 15.0
 class Worker:
     """Sends until it is told to stop.
 
-    It holds twice as many batches as it makes calls at a time, so that rendered ones wait at the
-    gate and an opening window is used at once.
+    It holds a few batches more than it makes calls at a time, so that rendered ones wait at the
+    gate and an opening window is used at once; many more would only keep the calls waiting.
     """
 
     def __init__(self, database: Database, rules: Rules, clock: Clock) -> None:
@@ -40,7 +41,7 @@ class Worker:
         name = f"{socket.gethostname()[:40]}:{os.getpid()}"
         self.dispatcher = Dispatcher(database, rules, self.adapters, clock, name)
         self.chores = Chores(database, rules, wake=self.wake)
-        self.capacity = 2 * rules.concurrency
+        self.capacity = rules.concurrency + AT_THE_GATE
         self._in_hand: set[asyncio.Task[None]] = set()
         self._next_account = 0
         self._looked_at = clock.monotonic()
