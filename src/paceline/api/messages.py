@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
 from typing import Any, Self
 
 from fastapi import APIRouter
@@ -13,7 +11,7 @@ from paceline.api.context import Ctx, Repeat, TenantCaller
 from paceline.api.values import Id, Moment, PathId, Request, Short, Text
 from paceline.domain import parts
 from paceline.domain.message import Delivery, MessageStatus
-from paceline.domain.template import Template, compile_text
+from paceline.engine.rendering import exact_text
 from paceline.storage import messages
 from paceline.storage.doubt import Decision
 
@@ -61,7 +59,7 @@ class Message(BaseModel):
     @classmethod
     def of(cls, row: Any) -> Self:
         """A row of ``messages.page``, with its text as it was or will be sent."""
-        text = _rendered(row)
+        text = exact_text(row.text, row.merge_values)
         return cls.model_validate(
             {
                 **row._mapping,  # noqa: SLF001 - SQLAlchemy's public name
@@ -93,14 +91,3 @@ async def decide(message_id: PathId, body: Verdict, caller: TenantCaller, contex
     """Settle a message that has no campaign and may have been sent."""
     concerned = await context.orders.decide_single(caller.tenant_id, message_id, body.action)
     return Decided(ok=True, messages=concerned)
-
-
-def _rendered(row: Any) -> str:
-    values = json.loads(row.merge_values) if row.merge_values else {}
-    return _compiled(row.text).render(values)
-
-
-@lru_cache(maxsize=64)
-def _compiled(text: str) -> Template:
-    """A page of messages shares its campaign's text."""
-    return compile_text(text)

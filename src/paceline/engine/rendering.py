@@ -72,7 +72,9 @@ def text_of(template: Template, merge_values: str | None) -> str:
 
 
 def exact_text(text: str, merge_values: str | None) -> str:
-    """As ``text_of``, from the text itself; what lists show."""
+    """As ``text_of``, from the text itself. What is shown and what is sent are rendered by the same
+    code.
+    """
     return text_of(_compiled(text), merge_values)
 
 
