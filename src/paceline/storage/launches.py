@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     cast,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -131,14 +132,10 @@ def write_chunk(connection: Connection, campaign_id: int) -> Launched | None:
         select(tenants.c.opt_outs).where(tenants.c.id == campaign.tenant_id)
     ).scalar_one()
     # From here on every statement sees at least the suppressions that `opt_outs` counts.
-    people = _eligible(connection, campaign, after=launch.cursor, until=launch.until)
-    some = people.limit(CHUNK).subquery()
-    count, cursor = connection.execute(
-        select(func.count(), func.max(some.c.id)).select_from(some)
-    ).one()
+    count, cursor = _next_contacts(connection, campaign, launch)
     first = new_block(connection)
     at = now(connection)
-    people = _eligible(connection, campaign, after=launch.cursor, until=cursor or launch.cursor)
+    people = _eligible(connection, campaign, after=launch.cursor, until=cursor)
     created = _insert_messages(
         connection, campaign, people.subquery(), first, launch.batch_size, at
     )
@@ -175,6 +172,27 @@ def _advance(
         connection.execute(update(launches).where(of_campaign).values(cursor=cursor))
 
 
+def _next_contacts(connection: Connection, campaign: Any, launch: Any) -> tuple[int, int]:
+    """How many contacts the next chunk looks at, suppressed ones too, and the last one's id.
+
+    Found by the index alone, whatever the database knows of the tables: with the suppressions in
+    the query PostgreSQL may read the whole audience for every chunk.
+    """
+    if campaign.list_id is None:
+        contact_id, whose = contacts.c.id, contacts.c.tenant_id == campaign.tenant_id
+    else:
+        contact_id, whose = list_members.c.contact_id, list_members.c.list_id == campaign.list_id
+    some = (
+        select(contact_id.label("id"))
+        .where(whose, contact_id > launch.cursor, contact_id <= launch.until)
+        .order_by(contact_id)
+        .limit(CHUNK)
+        .subquery()
+    )
+    count, last = connection.execute(select(func.count(), func.max(some.c.id))).one()
+    return count, launch.cursor if last is None else last
+
+
 def _eligible(
     connection: Connection, campaign: Any, *, after: int, until: int | None
 ) -> Select[Any]:
@@ -185,17 +203,13 @@ def _eligible(
             contacts.c.phone,
             _snapshot(connection, compile_text(campaign.text).fields).label("merge_values"),
         )
-        .outerjoin(
-            suppressions,
-            and_(
+        .where(
+            contacts.c.tenant_id == campaign.tenant_id,
+            contacts.c.id > after,
+            ~exists().where(
                 suppressions.c.tenant_id == contacts.c.tenant_id,
                 suppressions.c.phone == contacts.c.phone,
             ),
-        )
-        .where(
-            contacts.c.tenant_id == campaign.tenant_id,
-            suppressions.c.phone.is_(None),
-            contacts.c.id > after,
         )
         .order_by(contacts.c.id)
     )
