@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from paceline.api import webhooks
+from paceline.providers.mitto import Mitto
+from paceline.storage import accounts
+from paceline.storage import receipts as storage
+from paceline.storage.database import DatabaseUnreachableError
 from paceline.storage.schema import receipts
 from tests.api.serving import Api, serving
 
@@ -43,7 +50,7 @@ async def test_a_receipt_is_kept_when_it_is_answered(api: Api) -> None:
     answer = await api.nobody("POST", path(api), RECEIPT)
     assert (answer.status, answer.json) == (202, {"ok": True, "updated": 1})
     assert await inbox(api) == [("m-1", "delivered")]
-    assert api.woken
+    assert api.woken == []  # it has nothing to send
 
 
 async def test_several_and_sloppy_receipts_are_kept(api: Api) -> None:
@@ -88,3 +95,87 @@ async def test_an_unknown_token_is_nobodys(api: Api) -> None:
     ):
         assert (await api.nobody("POST", wrong, data=BODY)).status == 404
     assert (await api.nobody("GET", path(api))).status == 405
+
+
+async def test_receipts_that_come_at_once_are_committed_together(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    write = api.database.write
+
+    async def counted(*args: Any) -> Any:
+        commits.append(1)
+        return await write(*args)
+
+    monkeypatch.setattr(api.database, "write", counted)
+    bodies = [json.dumps({**RECEIPT, "messageId": f"m-{n}"}).encode() for n in range(40)]
+    answers = await asyncio.gather(*(api.nobody("POST", path(api), data=body) for body in bodies))
+    assert {answer.status for answer in answers} == {202}
+    assert sorted(each[0] for each in await inbox(api)) == sorted(f"m-{n}" for n in range(40))
+    assert len(commits) < 40
+
+
+async def test_a_group_that_is_not_committed_is_refused_whole_and_taken_when_it_comes_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    put = storage.put
+
+    def fails(connection: Any, account_id: int, rows: Any) -> None:
+        put(connection, account_id, rows)
+        raise ZeroDivisionError("secret internals")
+
+    monkeypatch.setattr(storage, "put", fails)
+    answers = await asyncio.gather(*(api.nobody("POST", path(api), RECEIPT) for _ in range(5)))
+    assert {answer.status for answer in answers} == {503}
+    assert {answer.json["code"] for answer in answers} == {"receipts_not_kept"}
+    assert all(answer.headers["Retry-After"] for answer in answers)
+    assert not any("secret" in answer.text for answer in answers)
+    assert "receipts_not_kept" in {each["event"] for each in logged}
+    assert await inbox(api) == []
+    monkeypatch.setattr(storage, "put", put)
+    assert (await api.nobody("POST", path(api), RECEIPT)).status == 202
+    assert len(await inbox(api)) == 1
+
+
+async def test_a_database_that_is_gone_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(*_: Any) -> None:
+        raise DatabaseUnreachableError("no host db.internal")
+
+    for verb in ("write", "read"):  # whose token it is may be known from before
+        monkeypatch.setattr(api.database, verb, gone)
+        answer = await api.nobody("POST", path(api), RECEIPT)
+        assert answer.status == 503
+        assert "db.internal" not in answer.text
+
+
+async def test_a_changed_token_ends_within_the_time_it_is_known_for(api: Api) -> None:
+    before = path(api)
+    assert (await api.nobody("POST", before, RECEIPT)).status == 202
+    await api.database.write(accounts.change, api.account.id, {"webhook_token": "new-token"})
+    changed = time.monotonic()
+    while (await api.nobody("POST", before, RECEIPT)).status == 202:
+        assert time.monotonic() - changed < webhooks.KNOWN_S + 0.5
+    assert (await api.nobody("POST", before, RECEIPT)).status == 404
+    assert (await api.nobody("POST", "/webhooks/mitto/new-token/dlr", RECEIPT)).status == 202
+
+
+async def test_an_answer_has_the_headers_of_every_answer(api: Api) -> None:
+    for answer in (
+        await api.nobody("POST", path(api), RECEIPT),
+        await api.nobody("POST", path(api), data=b"{"),
+    ):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Request-Id"]
+
+
+async def test_a_bug_is_a_plain_500_and_is_logged(
+    api: Api, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("secret internals")
+
+    monkeypatch.setattr(Mitto, "read_receipts", broken)
+    answer = await api.nobody("POST", path(api), RECEIPT)
+    assert (answer.status, answer.json["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert "request_failed" in {each["event"] for each in logged}

@@ -19,7 +19,7 @@ from paceline.storage import (
     tenants,
 )
 from paceline.storage.batches import Attempt, LostReservationError
-from paceline.storage.intents import Gone, Stale, Wait
+from paceline.storage.intents import Gone, Lost, Stale, Wait, Wish
 from paceline.storage.limits import Pacing
 from paceline.storage.schema import tenants as tenants_table
 from tests.storage.world import LEASE_MS, phones_of
@@ -162,8 +162,7 @@ def test_a_lost_reservation_spends_no_permit(world):
     world.write(outcomes.expire, lost.id)
     again = world.reserve()
     before = world.grants()
-    with pytest.raises(LostReservationError):
-        world.intend(lost)
+    assert world.intend(lost) == Lost()
     assert world.grants() == before
     assert world.attempts() == []
     assert world.batch(again).status == "reserved"
@@ -173,10 +172,61 @@ def test_a_batch_is_never_submitted_twice_under_one_reservation(world):
     world.sending(3)
     batch = world.reserve()
     world.intend(batch)
-    with pytest.raises(LostReservationError):
-        world.intend(batch)
+    assert world.intend(batch) == Lost()
     assert world.grants()[0] == f"[{world.now},1]"
     assert len(world.attempts()) == 1
+
+
+# --- several at once
+
+
+def reserved(world, want):
+    return world.reservation(want).batches
+
+
+def test_batches_that_go_together_take_the_permits_in_their_order(world):
+    """The tenant has two left, so its third batch waits; a rival's behind it has its own window."""
+    rival = world.tenant("rival")
+    world.write(tenants.change, world.acme, {"rate_max": 2})
+    world.sending(9)
+    ours = reserved(world, 2)
+    world.write(tenants.change, world.acme, {"rate_max": 3})
+    ours += reserved(world, 1)
+    world.write(tenants.change, world.acme, {"rate_max": 2})
+    world.sending(3, tenant=rival)
+    (theirs,) = [b for b in reserved(world, 3) if b.tenant_id == rival]
+    first, second, third, last = world.intend_together(
+        *(Wish(batch, 3) for batch in [*ours, theirs])
+    )
+    assert [type(each) for each in (first, second, third, last)] == [
+        Attempt,
+        Attempt,
+        Wait,
+        Attempt,
+    ]
+    assert (third.denied.held_by, third.for_ms) == ("tenant", 1050)
+    assert [a.batch_id for a in world.attempts()] == [ours[0].id, ours[1].id, theirs.id]
+    assert {a.batch.id: a.id for a in (first, second, last)} == {
+        row.batch_id: row.id for row in world.attempts()
+    }
+    assert world.grants() == (f"[{world.now},2]", f"[{world.now},3]")
+    assert world.batch(ours[2]).status == "reserved"
+
+
+def test_one_that_cannot_go_keeps_none_of_the_others(world):
+    paused = world.sending(3)
+    (halted,) = reserved(world, 1)
+    world.write(campaigns.change, world.acme, paused, CampaignVerb.PAUSE)
+    world.sending(9)
+    lost, stale, going = reserved(world, 3)
+    world.write(outcomes.expire, lost.id, all_of_them=True)
+    world.suppress(world.messages(batch_id=stale.id)[0].phone)
+    said = world.intend_together(*(Wish(batch, 3) for batch in (halted, lost, stale, going)))
+    assert said[:3] == [Gone("campaign paused"), Lost(), Stale()]
+    assert isinstance(said[3], Attempt)
+    assert [row.batch_id for row in world.attempts()] == [going.id]
+    assert world.grants() == (f"[{world.now},1]", f"[{world.now},1]")
+    assert world.batch(halted).status == "queued"
 
 
 # --- opt-outs

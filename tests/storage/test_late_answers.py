@@ -17,7 +17,6 @@ from paceline.domain.outcome import (
 from paceline.domain.verdict import Policy, UnconfirmedPolicy
 from paceline.storage import doubt
 from paceline.storage.conclusion import Recorded
-from paceline.storage.schema import provider_messages
 
 NO = Rejection("21211", "not a number", reason="invalid_number")
 RESEND = Policy(unconfirmed=UnconfirmedPolicy.RESEND)
@@ -110,7 +109,7 @@ def test_an_answer_to_an_older_attempt_is_evidence_only(world):
     assert world.counters(campaign) == {"total": 3, "queued": 3}
     first, second = world.attempts()
     assert (first.outcome, second.outcome) == ("answered", None)
-    assert len(world.rows(provider_messages)) == 3
+    assert len(world.names()) == 3
     world.receive((f"p{old.ids[0]}", "delivered"))
     assert world.messages(id=old.ids[0])[0].delivery == "delivered"
     world.record(new, Answered(["x", "y", "z"]))
@@ -123,7 +122,7 @@ def test_an_answer_after_an_operator_failed_the_batch_is_evidence_only(world):
     world.write(doubt.decide, call.attempt.batch.id, doubt.Decision.FAIL)
     assert world.record(call, call.accepted()) == Recorded(None)
     assert world.counters(campaign) == {"total": 3, "failed": 3}
-    assert len(world.rows(provider_messages)) == 3
+    assert len(world.names()) == 3
 
 
 def test_a_receipt_before_the_answer_leaves_the_rest_to_the_answer(world):

@@ -28,7 +28,6 @@ from paceline.domain.verdict import (
 from paceline.storage import doubt, outcomes
 from paceline.storage.batches import Attempt, LostReservationError
 from paceline.storage.conclusion import Recorded
-from paceline.storage.schema import provider_messages
 from tests.storage.world import LEASE_MS
 
 NO = Rejection("21211", "not a number", reason="invalid_number")
@@ -56,7 +55,7 @@ def test_an_accepted_batch_is_sent_and_its_campaign_completed(world):
     (attempt,) = world.attempts()
     assert (attempt.outcome, attempt.http_status, attempt.bulk_id) == ("answered", 200, "bulk")
     assert attempt.finished_at == world.now
-    known = world.rows(provider_messages)
+    known = world.names()
     assert {row.provider_message_id: row.message_id for row in known} == {
         f"p{i}": i for i in call.ids
     }
@@ -77,7 +76,7 @@ def test_an_answer_may_take_some_and_reject_others(world):
     ]
     assert world.messages()[1].failed_at == world.now
     assert world.batch(call).status == "done"
-    assert len(world.rows(provider_messages)) == 2
+    assert len(world.names()) == 2
 
 
 def test_an_answer_of_another_length_than_the_call_is_a_bug_and_changes_nothing(world):

@@ -22,7 +22,7 @@ from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import Answered, NoAnswer, NotSent, Rejection
 from paceline.storage import campaigns, intents, launches, opt_outs, outcomes, suppressions, turns
 from paceline.storage.batches import Attempt
-from paceline.storage.intents import Gone, Stale
+from paceline.storage.intents import Gone, Lost, Stale, Wish
 from paceline.storage.launches import LaunchStoppedError
 from paceline.storage.schema import batches
 from tests.storage.world import LEASE_MS, PACING, World
@@ -99,8 +99,7 @@ def deadlocks(world):
 
 def intent(world, batch, size=3):
     return {
-        "batch": batch,
-        "size": size,
+        "wishes": [Wish(batch, size)],
         "pacing": PACING,
         "lease_ms": LEASE_MS,
         "worker": "racer",
@@ -125,7 +124,7 @@ def test_no_intent_is_written_after_a_stop(world, race, verb):
     with race.held(function, world.acme, campaign, *more):
         intending = race.run(intents.intend, **intent(world, batch))
         race.until_blocked(intending)
-    assert isinstance(intending.result(PATIENCE_S), Gone)
+    assert isinstance(intending.result(PATIENCE_S)[0], Gone)
     assert world.attempts() == []
     assert world.batch(batch).status == "queued"
 
@@ -138,7 +137,7 @@ def test_a_stop_waits_for_the_intent_that_came_first(world, race, verb):
     with race.held(intents.intend, **intent(world, batch)) as intending:
         stopping = race.run(function, world.acme, campaign, *more)
         race.until_blocked(stopping)
-    assert isinstance(intending.result(PATIENCE_S), Attempt)
+    assert isinstance(intending.result(PATIENCE_S)[0], Attempt)
     stopping.result(PATIENCE_S)
     assert world.batch(batch).status == "submitting"
 
@@ -153,7 +152,7 @@ def test_no_intent_after_an_opt_out_contains_the_number(world, race):
     with race.held(suppressions.add, world.acme, [phone], "stop"):
         intending = race.run(intents.intend, **intent(world, batch))
         race.until_blocked(intending)
-    assert intending.result(PATIENCE_S) == Stale()
+    assert intending.result(PATIENCE_S) == [Stale()]
     assert world.attempts() == []
 
 
@@ -176,7 +175,7 @@ def test_an_opt_out_waits_for_the_intent_that_came_first(world, race):
     with race.held(intents.intend, **intent(world, batch)) as intending:
         leaving = race.run(suppressions.add, world.acme, [world.messages()[0].phone], "stop")
         race.until_blocked(leaving)
-    assert isinstance(intending.result(PATIENCE_S), Attempt)
+    assert isinstance(intending.result(PATIENCE_S)[0], Attempt)
     assert leaving.result(PATIENCE_S) == 1
 
 
@@ -190,7 +189,7 @@ def test_two_intents_never_share_the_last_permit(world, race):
     with race.held(intents.intend, **intent(world, first)):
         late = race.run(intents.intend, **intent(world, second))
         race.until_blocked(late)
-    assert late.result(PATIENCE_S).for_ms == 1050
+    assert late.result(PATIENCE_S)[0].for_ms == 1050
     assert world.grants()[0] == f"[{world.now},1]"
 
 
@@ -250,8 +249,7 @@ def test_a_reservation_that_ran_out_and_its_late_intent_never_both_win(world, ra
     with race.held(outcomes.expire, batch.id):
         intending = race.run(intents.intend, **intent(world, batch))
         race.until_blocked(intending)
-    with pytest.raises(Exception, match=str(batch.id)):
-        intending.result(PATIENCE_S)
+    assert intending.result(PATIENCE_S) == [Lost()]
     assert world.attempts() == []
 
 
@@ -260,9 +258,9 @@ def test_an_answer_and_the_expiry_of_its_lease_count_once(world, race):
     call = world.call()
     world.pass_time(LEASE_MS)
     with race.held(outcomes.expire, call.attempt.batch.id):
-        answer = race.run(outcomes.record, call.attempt, call.ids, call.accepted(), world.policy)
+        answer = race.run(outcomes.record, [world.result(call, call.accepted())])
         race.until_blocked(answer)
-    assert answer.result(PATIENCE_S).sent == 3
+    assert answer.result(PATIENCE_S)[0].sent == 3
     assert world.counters(campaign) == {"total": 3, "sent": 3}
 
 
@@ -278,9 +276,7 @@ def test_records_of_one_campaign_at_once_add_up(world, race):
     ]
     race.all(
         *[
-            race.run(
-                outcomes.record, call.attempt, call.ids, outcomes_of[i % 4](call), world.policy
-            )
+            race.run(outcomes.record, [world.result(call, outcomes_of[i % 4](call))])
             for i, call in enumerate(calls)
         ]
     )
@@ -299,10 +295,10 @@ def test_records_of_two_campaigns_do_not_wait_for_each_other(world, race):
     second = world.start(world.draft())
     calls = {batch.campaign_id: world.call(batch) for batch in world.reservation(2).batches}
     one, other = calls[first], calls[second]
-    with race.held(outcomes.record, one.attempt, one.ids, one.accepted(), world.policy):
+    with race.held(outcomes.record, [world.result(one, one.accepted())]):
         answer = Answered(["x", "y", "z"])
-        recorded = race.run(outcomes.record, other.attempt, other.ids, answer, world.policy)
-        assert recorded.result(PATIENCE_S).sent == 3
+        recorded = race.run(outcomes.record, [world.result(other, answer)])
+        assert recorded.result(PATIENCE_S)[0].sent == 3
 
 
 # --- launch

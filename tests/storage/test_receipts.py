@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from paceline.domain.outcome import Answered, NoAnswer, Rejected, Rejection, ServerError
 from paceline.storage import campaigns, doubt, receipts
 from paceline.storage.receipts import KEPT_MS, LONGEST_WAIT_MS, Folded, InboxRow
-from paceline.storage.schema import provider_messages
 from paceline.storage.schema import receipts as receipts_table
 
 
@@ -152,7 +151,7 @@ def test_our_reference_proves_an_acceptance_whose_answer_never_came(world):
     assert world.batch(call).status == "done"
     assert (world.batch(call).in_doubt, world.batch(call).doubt_since) == (False, None)
     assert world.campaign(campaign).status == "completed"
-    (known,) = world.rows(provider_messages)
+    (known,) = world.names()
     assert (known.provider_message_id, known.attempt_id) == ("late", call.attempt.id)
 
 
@@ -220,8 +219,23 @@ def test_a_late_receipt_of_the_first_attempt_after_a_resend_is_counted_once(worl
     world.receive(("second", "undelivered"))
     world.receive(("first", "delivered"), reference=world.reference(first.ids[0]))
     assert world.counters(campaign) == {"total": 1, "sent": 1, "delivered": 1}
-    attempts = {r.provider_message_id: r.attempt_id for r in world.rows(provider_messages)}
+    attempts = {r.provider_message_id: r.attempt_id for r in world.names()}
     assert attempts == {"first": first.attempt.id, "second": second.attempt.id}
+
+
+def test_a_failure_of_one_attempt_is_no_failure_while_another_was_accepted(world):
+    """Also when the other one's answer has not been indexed yet."""
+    campaign = world.sending(1)
+    first = world.call()
+    world.record(first, NoAnswer("timed out"))
+    world.write(doubt.decide, first.attempt.batch.id, doubt.Decision.RESEND)
+    world.pass_time(3000)
+    second = world.call()
+    world.receive(("first", "none"), reference=world.reference(first.ids[0]))
+    world.record(second, Answered(["second"]))
+    world.receive(("first", "undelivered"), reference=world.reference(first.ids[0]))
+    assert world.counters(campaign) == {"total": 1, "sent": 1}
+    assert [row.provider_message_id for row in world.names()] == ["first", "second"]
 
 
 def test_a_cancelled_message_that_was_delivered_counts_as_sent(world):

@@ -27,14 +27,17 @@ from paceline.storage import (
     tenants,
     turns,
 )
+from paceline.storage import provider_messages as names
 from paceline.storage import receipts as inbox
 from paceline.storage.batches import Attempt, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import AnyRow, Database, now
-from paceline.storage.intents import Intent
+from paceline.storage.intents import Intent, Wish
 from paceline.storage.limits import Pacing
+from paceline.storage.outcomes import Result
 from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import (
+    answers,
     attempts,
     batches,
     contacts,
@@ -207,10 +210,13 @@ class World:
     def intend(
         self, batch: ReservedBatch, *, size: int = 3, pacing: Pacing | None = None
     ) -> Intent:
+        (intent,) = self.intend_together(Wish(batch, size), pacing=pacing)
+        return intent
+
+    def intend_together(self, *wishes: Wish, pacing: Pacing | None = None) -> list[Intent]:
         return self.write(
             intents.intend,
-            batch,
-            size=size,
+            wishes,
             pacing=pacing or self.pacing,
             lease_ms=LEASE_MS,
             worker="tester",
@@ -226,7 +232,11 @@ class World:
         return Call(attempt, ids)
 
     def record(self, call: Call, outcome: Outcome, policy: Policy | None = None) -> Recorded:
-        return self.write(outcomes.record, call.attempt, call.ids, outcome, policy or self.policy)
+        (recorded,) = self.write(outcomes.record, [self.result(call, outcome, policy)])
+        return recorded
+
+    def result(self, call: Call, outcome: Outcome, policy: Policy | None = None) -> Result:
+        return Result(call.attempt, call.ids, outcome, policy or self.policy)
 
     def expired_call(self) -> Call:
         """A call whose worker never recorded an answer."""
@@ -274,6 +284,12 @@ class World:
     def attempts(self, **where: Any) -> list[AnyRow]:
         return self.rows(attempts, **where)
 
+    def names(self) -> list[AnyRow]:
+        """What the provider calls our messages, all of it indexed."""
+        while self.write(names.index):
+            pass
+        return self.rows(provider_messages)
+
     def account_row(self, account: int | None = None) -> AnyRow:
         return self.read(accounts.get, account or self.main)
 
@@ -288,6 +304,7 @@ class World:
                 batches,
                 messages_table,
                 attempts,
+                answers,
                 provider_messages,
             )
         ]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from paceline import __version__
 from paceline.api import campaigns, docs, health, imports, messages, operations, people, problems
@@ -16,10 +17,14 @@ from paceline.api.problems import ProblemDocument
 from paceline.api.webhooks import Webhooks
 from paceline.clock import SystemClock
 from paceline.engine.adapters import Adapters
+from paceline.engine.interpreter import keep_the_event_loop_quick
 from paceline.engine.orders import Orders
 from paceline.engine.rules import Rules
 from paceline.settings import Settings
 from paceline.storage.database import Database
+
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""We count and log for ourselves, and looking for somebody else who would costs every request."""
 
 
 def create_app(
@@ -41,6 +46,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        keep_the_event_loop_quick()
         yield
         await adapters.aclose()
 
@@ -52,12 +58,16 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry=_NO_TELEMETRY,
     )
     orders = Orders(database, settings, wake=wake)
     app.include_router(_api())
-    app.router.routes += [*docs.routes(), *Webhooks(adapters).routes()]
+    app.router.routes += docs.routes()
     app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
     app.add_middleware(Authentication, database=database)
+    app.add_middleware(
+        Webhooks, database=database, adapters=adapters, secret=settings.webhook_secret
+    )
     return _observable(app, Context(database, settings, orders, worker_state))
 
 
@@ -65,7 +75,9 @@ def create_worker_app(
     database: Database, settings: Settings, worker_state: Callable[[], str | None]
 ) -> FastAPI:
     """Make what a worker alone answers: how it is and what it did. Arguments as ``create_app``."""
-    app = FastAPI(title="Paceline worker", version=__version__, openapi_url=None)
+    app = FastAPI(
+        title="Paceline worker", version=__version__, openapi_url=None, telemetry=_NO_TELEMETRY
+    )
     orders = Orders(database, settings, wake=lambda: None)
     return _observable(app, Context(database, settings, orders, worker_state))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,12 +27,12 @@ MAX_BODY = 1024 * 1024
 """Bytes."""
 _QUIET = ("/webhooks/", "/healthz", "/readyz", "/metrics")
 _NOTED_EVERY_S = 60
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
 """Sent with every answer that has none of its own of the same name."""
 
 
@@ -44,12 +45,15 @@ class Edge:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        # Which process and its which request; random for each one would cost a system call.
+        self._process = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = secrets.token_hex(8)
+        request_id = f"{self._process}{next(self._numbers):08x}"
         started = time.perf_counter()
         status = 0
 
@@ -82,10 +86,10 @@ class Edge:
 
 
 def _add_headers(message: MutableMapping[str, Any], request_id: str) -> None:
-    headers = MutableHeaders(scope=message)
-    for name, value in _HEADERS.items():
-        headers.setdefault(name, value)
-    headers["X-Request-Id"] = request_id
+    given = list(message["headers"])
+    names = {name for name, _ in given}  # in lower case, as ASGI has them
+    added = [header for header in _HEADERS if header[0] not in names]
+    message["headers"] = [*given, *added, (b"x-request-id", request_id.encode())]
 
 
 class Authentication:
@@ -117,7 +121,7 @@ class Authentication:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             return None
-        caller = await self.database.read(tenants.authenticate, secret.strip())
+        caller = await self.database.glance(tenants.authenticate, secret.strip())
         if caller is not None:
             await self._note_use(caller.key_id)
         return caller

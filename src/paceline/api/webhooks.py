@@ -1,71 +1,201 @@
-"""Webhooks of providers: bare routes, because a sloppy receipt must not be lost to validation.
+"""Webhooks of providers, outside FastAPI: a sloppy receipt must not be lost to validation.
 
 The secret is in the path. A provider that can sign its bodies may do so as well: hex HMAC-SHA256 of
 the raw body under ``WEBHOOK_SECRET``, in ``X-Webhook-Signature``.
+
+Receipts come one in a request, by the million, so this is the one place that does without a
+framework: between the socket and the database stand the counter of requests, ``edge.Edge``, and
+what is here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from paceline.api.context import context_of
-from paceline.api.problems import problem_response
+from paceline.api.problems import RETRY_AFTER_S, problem_response, response_to
+from paceline.domain.errors import PacelineError
 from paceline.engine.adapters import Adapters
-from paceline.providers.base import Receipt, UnreadableError
-from paceline.storage import accounts, receipts
+from paceline.engine.intake import Intake, NotKeptError
+from paceline.providers.base import Provider, Receipt, UnreadableError
+from paceline.storage import accounts
+from paceline.storage.database import Database
 from paceline.storage.receipts import InboxRow
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+KNOWN_S = 1.0
+"""For so long a token is not looked up again: a changed one, or a changed account, ends with it."""
+_PATH = re.compile(r"/webhooks/([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{1,64})/dlr", re.ASCII)
+_MAX_BODY = 1024 * 1024
+"""Bytes."""
 _LONGEST_ID = 255
 """No provider's id is longer; what is cut could not have been matched."""
 _LONGEST_ERROR = 200
 
 
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What the counter of requests calls every webhook."""
+
+    path: str
+
+
+_ROUTE = _Route("/webhooks/{provider}/{token}/dlr")
+
+
 class Webhooks:
     """Takes receipts: 202 only when they are committed, 503 when they cannot be."""
 
-    def __init__(self, adapters: Adapters) -> None:
-        self.adapters = adapters
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        database: Database,
+        adapters: Adapters,
+        secret: str | None,
+    ) -> None:
+        self.app = app
+        self._accounts = _Accounts(database, adapters)
+        self._intake = Intake(database)
+        self._secret = secret
 
-    def routes(self) -> list[BaseRoute]:
-        path = "/webhooks/{provider}/{token}/dlr"
-        return [Route(path, self.receive, methods=["POST"], include_in_schema=False)]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        webhook = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if webhook is None:
+            await self.app(scope, receive, send)
+            return
+        scope["route"] = _ROUTE
+        answer = await self._answer(scope, receive, webhook[1], webhook[2])
+        await answer(scope, receive, send)
 
-    async def receive(self, request: Request) -> Response:
-        context = context_of(request)
-        provider, token = request.path_params["provider"], request.path_params["token"]
-        if not (_TOKEN.fullmatch(provider) and _TOKEN.fullmatch(token)):
-            raise HTTPException(404)
-        account = await context.database.read(accounts.by_webhook_token, provider, token)
-        if account is None:
-            raise HTTPException(404)
-        body = await request.body()
-        _check_signature(request, body, context.settings.webhook_secret)
+    async def _answer(self, scope: Scope, receive: Receive, provider: str, token: str) -> ASGIApp:
+        if scope["method"] != "POST":
+            return _not_allowed(scope["method"])
         try:
-            found = self.adapters.of(account).read_receipts(body, request.headers)
+            account = await self._accounts.of(provider, token)
+        except PacelineError as error:
+            return response_to(error)
+        if account is None:
+            return problem_response(404, "not_found", "There is nothing at this address.")
+        headers = Headers(scope=scope)
+        body = await _body(receive)
+        if body is None:
+            return problem_response(413, "request_entity_too_large", "The body is too large.")
+        if not _is_signed(body, headers, self._secret):
+            return problem_response(401, "unauthorized", "The signature is not that of this body.")
+        return await self._take(account, body, headers)
+
+    async def _take(self, account: _Account, body: bytes, headers: Headers) -> ASGIApp:
+        try:
+            found = account.adapter.read_receipts(body, headers)
         except UnreadableError as error:
             return problem_response(400, "unreadable", f"The receipt cannot be read: {error}")
-        rows = [_inbox_row(receipt) for receipt in found]
-        updated = await context.database.write(receipts.put, account.id, rows) if rows else 0
-        context.orders.wake()
-        return JSONResponse({"ok": True, "updated": updated}, 202)
+        try:
+            if found:
+                await self._intake.keep(account.id, [_inbox_row(receipt) for receipt in found])
+        except NotKeptError as error:
+            retry = {"Retry-After": str(RETRY_AFTER_S)}
+            return problem_response(503, error.code, error.message, headers=retry)
+        return _accepted(len(found))
 
 
-def _check_signature(request: Request, body: bytes, secret: str | None) -> None:
-    """Refuse a body whose signature is wrong; one without a signature has the token alone."""
-    given = request.headers.get("x-webhook-signature")
-    if given is None or secret is None:
-        return
+def _accepted(updated: int) -> ASGIApp:
+    """The answer to nearly every request, so without what a ``Response`` can do beyond it."""
+    body = b'{"ok":true,"updated":%d}' % updated
+    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return answer
+
+
+class _Account(NamedTuple):
+    id: int
+    adapter: Provider
+    until: float
+
+
+class _Accounts:
+    """Whose token it is, asked of the database once in ``KNOWN_S``. Tokens that are nobody's are
+    not kept, so what is kept is bounded by the accounts there are.
+    """
+
+    def __init__(self, database: Database, adapters: Adapters) -> None:
+        self._database = database
+        self._adapters = adapters
+        self._known: dict[tuple[str, str], _Account] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[_Account | None]] = {}
+
+    async def of(self, provider: str, token: str) -> _Account | None:
+        """The account; None if the token is nobody's.
+
+        Raises:
+            DatabaseUnreachableError: it cannot be asked.
+        """
+        key = (provider, token)
+        known = self._known.get(key)
+        if known is not None and time.monotonic() < known.until:
+            return known
+        asking = self._asking.get(key)
+        if asking is None:  # whoever comes meanwhile waits for the same answer
+            asking = self._asking[key] = asyncio.create_task(self._ask(key))
+            asking.add_done_callback(lambda _: self._asking.pop(key))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, key: tuple[str, str]) -> _Account | None:
+        asked_at = time.monotonic()
+        row = await self._database.read(accounts.by_webhook_token, *key)
+        if row is None:
+            self._known.pop(key, None)
+            return None
+        known = self._known[key] = _Account(row.id, self._adapters.of(row), asked_at + KNOWN_S)
+        return known
+
+
+def _not_allowed(method: str) -> Response:
+    return problem_response(
+        405,
+        "method_not_allowed",
+        f"This address does not answer {method}.",
+        headers={"Allow": "POST"},
+    )
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body; None if it is too large.
+
+    Raises:
+        ClientDisconnect: it will not come.
+    """
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += bytes(message.get("body", b""))
+        if len(body) > _MAX_BODY:
+            return None
+        if not message.get("more_body", False):
+            return body
+
+
+def _is_signed(body: bytes, headers: Headers, secret: str | None) -> bool:
+    """Whether a body's signature, if it has one, is right; without one, the token is enough."""
+    if secret is None or (given := headers.get("x-webhook-signature")) is None:
+        return True
     expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(given.strip().lower().encode(), expected.encode()):
-        raise HTTPException(401, "The signature is not that of this body.")
+    return hmac.compare_digest(given.strip().lower().encode(), expected.encode())
 
 
 def _inbox_row(receipt: Receipt) -> InboxRow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 
 from paceline.domain.errors import EmptyAudienceError, NotFoundError, WrongStateError
@@ -13,10 +15,12 @@ from paceline.storage import (
     imports,
     launches,
     outcomes,
+    provider_messages,
     receipts,
 )
 from paceline.storage.database import Database
-from paceline.storage.launches import LaunchStoppedError
+from paceline.storage.launches import Launched, LaunchStoppedError
+from paceline.storage.provider_messages import INDEX_AT_ONCE
 from paceline.telemetry import get_logger
 
 log = get_logger("chores")
@@ -25,6 +29,13 @@ _FORGET_EVERY = 1000
 """Rounds between two looks for what can be forgotten."""
 _STALE_IMPORT_MS = 6 * 3_600_000
 """An import that is older than this has died; no running one takes hours."""
+_INDEX_EVERY_S = 5.0
+"""The more there is to index, the less each of it costs, and nobody misses it: a receipt that comes
+before has it done at once."""
+_FOLD_AGAIN_S = 0.1
+"""A pause between folds while receipts come: the more a fold takes, the less each one costs."""
+_LAUNCH_YIELDS = 2
+"""While receipts come, a launch pauses for so many times as long as its last chunk took."""
 
 
 class Chores:
@@ -35,11 +46,13 @@ class Chores:
         self.rules = rules
         self._wake = wake
         self._rounds = 0
+        self._receipts_come = False
 
     async def round(self) -> None:
         """Do everything that is due."""
         await self.tidy()
         await self.launch()
+        await self.index_answers()
         await self.fold_receipts()
 
     async def tidy(self) -> None:
@@ -73,7 +86,7 @@ class Chores:
     async def launch(self) -> None:
         for campaign_id in await self.database.read(launches.under_way):
             try:
-                while chunk := await self.database.write(launches.write_chunk, campaign_id):
+                while chunk := await self._write_chunk(campaign_id):
                     self._wake()
                     if chunk.finished:
                         log.info("campaign_launched", campaign_id=campaign_id)
@@ -81,18 +94,36 @@ class Chores:
             except LaunchStoppedError:
                 log.info("launch_stopped", campaign_id=campaign_id)
 
+    async def _write_chunk(self, campaign_id: int) -> Launched | None:
+        began = time.perf_counter()
+        chunk = await self.database.write(launches.write_chunk, campaign_id)
+        if self._receipts_come:
+            # A provider waits for each of its receipts to be committed; a launch has time.
+            await asyncio.sleep(_LAUNCH_YIELDS * (time.perf_counter() - began))
+        return chunk
+
     async def sweep_cancelled(self) -> None:
         for campaign_id in await self.database.read(campaigns.cancelled_with_queue):
             while await self.database.write(campaigns.sweep_cancelled, campaign_id):
                 pass
 
-    async def fold_receipts(self) -> None:
+    async def index_answers(self) -> float:
+        """Index what providers call our messages; return in how many seconds to do it again."""
+        while await self.database.write(provider_messages.index) >= INDEX_AT_ONCE:
+            pass
+        return _INDEX_EVERY_S
+
+    async def fold_receipts(self) -> float | None:
+        """Empty the inbox; return in how many seconds to look again if receipts are coming in."""
+        busy = False
         while True:
             folded = await self.database.write(receipts.fold)
             if folded.dropped:
                 log.warning("receipts_dropped", count=folded.dropped)
-            if folded.taken == folded.matched == 0 or folded.taken < receipts.FOLD_AT_ONCE:
-                return
+            busy = busy or folded.matched > 0
+            if folded.taken < receipts.FOLD_AT_ONCE:
+                self._receipts_come = busy
+                return _FOLD_AGAIN_S if busy else None
 
     async def forget(self) -> None:
         """Now and then remove what nobody will ask for any more."""

@@ -16,13 +16,15 @@ from paceline.engine import measures
 from paceline.engine.adapters import Adapters
 from paceline.engine.rendering import RenderedBatch, render
 from paceline.engine.rules import Rules
-from paceline.providers.base import PermitVoidError, PreparedCall
+from paceline.engine.together import Together
+from paceline.providers.base import PermitVoidError, PreparedCall, Provider
 from paceline.storage import batches, intents, opt_outs, outcomes
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import Database, DatabaseUnreachableError
-from paceline.storage.intents import Gone, Intent, Stale, Wait
+from paceline.storage.intents import Gone, Intent, Lost, Stale, Wait, Wish
 from paceline.storage.limits import Strategy
+from paceline.storage.outcomes import Result
 from paceline.storage.turns import LOOKAHEAD_MS
 from paceline.telemetry import get_logger
 
@@ -30,6 +32,7 @@ log = get_logger("dispatch")
 
 _LONGEST_GATE_MS = 2 * LOOKAHEAD_MS
 """Who would wait longer than this at the gate goes back, so that other lanes can use the place."""
+_MANY_MESSAGES = 1_000
 _RECORD_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 _RECORD_TRIES_ON_A_BUG = 3
 
@@ -53,11 +56,41 @@ class Dispatcher:
         self.adapters = adapters
         self.clock = clock
         self.name = name
+        self._intents = Together(self._write_intents)
+        self._records = Together(self._write_results)
         self.stopping = False
         """Nothing new is submitted; what waits at the gate goes back."""
         self.places = asyncio.Semaphore(rules.concurrency)
         """One per call, held from the intent until its outcome is recorded: when a worker dies, no
         more is in doubt than these."""
+
+    async def intend(self, wish: Wish) -> Intent:
+        """Ask for an intent.
+
+        Raises:
+            LostReservationError: the batch is no longer ours.
+        """
+        intent = await self._intents.write(wish.batch.account_id, wish)
+        if isinstance(intent, Lost):
+            raise LostReservationError(wish.batch.id)
+        return intent
+
+    async def _write_intents(self, wishes: list[Wish]) -> list[Intent]:
+        return await self.database.write(
+            intents.intend,
+            wishes,
+            pacing=self.rules.pacing,
+            lease_ms=self.rules.lease_ms,
+            worker=self.name,
+            monotonic=self.clock.monotonic,
+        )
+
+    async def record(self, result: Result) -> Recorded:
+        """Write a result down."""
+        return await self._records.write(result.attempt.batch.campaign_id, result)
+
+    async def _write_results(self, results: list[Result]) -> list[Recorded]:
+        return await self.database.write(outcomes.record, results)
 
     async def dispatch(self, batch: ReservedBatch) -> None:
         """Take a reserved batch as far as it will go."""
@@ -109,7 +142,7 @@ class _Trip:
         rendered = self.rendered
         provider = self.dispatcher.adapters.of(rendered.account)
         self.policy = self.rules.policy_on(rendered.account, provider.capabilities)
-        call = provider.prepare(rendered.sender, rendered.outgoing)
+        call = await self._prepared(provider)
         try:
             while not self.dispatcher.stopping:
                 async with self.dispatcher.places:
@@ -126,6 +159,15 @@ class _Trip:
             call.release()
         return False
 
+    async def _prepared(self, provider: Provider) -> PreparedCall:
+        """The call to its last byte. A large one is rendered in a thread: the event loop has
+        permits of other calls to use in time.
+        """
+        sender, outgoing = self.rendered.sender, self.rendered.outgoing
+        if len(outgoing) < _MANY_MESSAGES:
+            return provider.prepare(sender, outgoing)
+        return await asyncio.to_thread(provider.prepare, sender, outgoing)
+
     async def _send(self, call: PreparedCall) -> Intent:
         """Connect, commit the intent, submit and record; whatever else than an attempt came of it
         has settled the batch or left it reserved.
@@ -134,7 +176,8 @@ class _Trip:
             if (unsent := await call.connect()) is not None:
                 await self._record_unsent(unsent)
                 return Gone(unsent.error)
-            intent = await self._intend()
+            wish = Wish(self.batch, len(self.rendered.message_ids))
+            intent = await self.dispatcher.intend(wish)
             measures.count_intent(intent)
             if not isinstance(intent, Attempt):
                 return intent
@@ -148,17 +191,6 @@ class _Trip:
             measures.CALL_DURATION.observe(self.dispatcher.clock.monotonic() - submitted_at)
             await self._record(intent, outcome)
             return intent
-
-    async def _intend(self) -> Intent:
-        return await self.database.write(
-            intents.intend,
-            self.batch,
-            size=len(self.rendered.message_ids),
-            pacing=self.rules.pacing,
-            lease_ms=self.rules.lease_ms,
-            worker=self.dispatcher.name,
-            monotonic=self.dispatcher.clock.monotonic,
-        )
 
     async def _waited(self, wait: Wait) -> bool:
         """Wait at the gate for the windows to open; False: the batch went back instead.
@@ -197,12 +229,11 @@ class _Trip:
     async def _record(self, attempt: Attempt, outcome: Outcome) -> None:
         """Write the outcome down. Recording is repeated until it is done; the call never is."""
         message_ids = self.rendered.message_ids
+        result = Result(attempt, message_ids, outcome, self.policy)
         tries = 0
         while True:
             try:
-                recorded = await self.database.write(
-                    outcomes.record, attempt, message_ids, outcome, self.policy
-                )
+                recorded = await self.dispatcher.record(result)
                 break
             except DatabaseUnreachableError as error:
                 log.warning("recording_failed", batch_id=attempt.batch.id, error=str(error))

@@ -158,7 +158,7 @@ class Orders:
         Raises:
             NotFoundError: this tenant has none with this id.
         """
-        return self._shown(await self.database.read(standings.of, tenant_id, campaign_id))
+        return self._shown(await self.database.glance(standings.of, tenant_id, campaign_id))
 
     async def campaigns(
         self,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import os
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from paceline.clock import SystemClock
 from paceline.domain.errors import ConflictError
+from paceline.engine.interpreter import keep_the_event_loop_quick
 from paceline.engine.rules import Rules
+from paceline.engine.wakeups import woken
 from paceline.engine.worker import Worker
 from paceline.settings import Settings, sqlalchemy_url, sqlite_path
 from paceline.storage import accounts, doubt, migrate, outcomes, restart
@@ -22,7 +22,6 @@ from paceline.telemetry import get_logger
 
 log = get_logger("process")
 
-_SWITCH_INTERVAL_S = 0.0005
 ACCOUNT_FROM_SETTINGS = "mitto"
 """The name of the traffic account that the Mitto variables describe."""
 
@@ -95,14 +94,15 @@ async def working(database: Database, settings: Settings) -> AsyncIterator[Worke
     Raises:
         SecondSenderError: on SQLite another process sends from this database.
     """
-    _keep_the_event_loop_quick()
+    keep_the_event_loop_quick()
     with _sole_sender(database):
         if database.is_sqlite:
             await _take_up_again(database)
         worker = Worker(database, Rules.of(settings), SystemClock())
         running = asyncio.create_task(worker.run())
         try:
-            yield worker
+            async with woken(database, worker.wake):
+                yield worker
         finally:
             worker.stop()
             await _ended(running, settings.provider_timeout_ms / 1000 + _STOP_SLACK_S)
@@ -117,15 +117,6 @@ async def _ended(running: asyncio.Task[None], within_s: float) -> None:
         # Nothing is sent again by this: what could not be recorded becomes unconfirmed.
         log.error("stop_timed_out", after_s=within_s)
         running.cancel()
-
-
-def _keep_the_event_loop_quick() -> None:
-    """A permit has to be used within milliseconds, and Python can stall for longer than that."""
-    # The event loop must not wait 5 ms (the default) for each database thread that is busy.
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    # What was loaded so far stays: full collections need not look at it again and again.
-    gc.collect()
-    gc.freeze()
 
 
 async def _take_up_again(database: Database) -> None:

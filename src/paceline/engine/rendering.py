@@ -51,14 +51,14 @@ def render(connection: Connection, batch: ReservedBatch) -> RenderedBatch:
     template = _compiled(loaded.text)
     outgoing = [
         OutgoingMessage(
-            to=row.phone,
-            text=text_of(template, row.merge_values),
-            reference=reference(loaded.installation, row.id, batch.generation),
+            to=phone,
+            text=text_of(template, merge_values),
+            reference=reference(loaded.installation, message_id, batch.generation),
         )
-        for row in loaded.recipients
+        for message_id, phone, merge_values in loaded.recipients
     ]
     return RenderedBatch(
-        [row.id for row in loaded.recipients],
+        [message_id for message_id, _, _ in loaded.recipients],
         outgoing,
         loaded.sender,
         loaded.opt_outs,

@@ -18,9 +18,10 @@ from paceline.telemetry import get_logger
 
 log = get_logger("worker")
 
-AT_THE_GATE = 2
+AT_THE_GATE = 8
 POLL_S = 0.5
-"""Other processes queue work too; nobody tells us, so we look."""
+"""Other processes queue work too, and word of it can get lost (on SQLite there is none): look."""
+_COME_BACK_WITHIN_S = 0.004
 _PAUSE_AFTER_FAILURE_S = 1.0
 SILENT_S = 15.0
 """A worker that has not looked for work for so long is not well: it looks twice a second."""
@@ -70,13 +71,16 @@ class Worker:
     async def run(self) -> None:
         """Work until ``stop``. A call in flight is never cancelled."""
         log.info("worker_started", concurrency=self.rules.concurrency)
-        chores = (self.chores.launch, self.chores.fold_receipts, self.chores.tidy)
-        bells = [asyncio.Event() for _ in chores]
-        self._bells += bells
+        # The other chores keep their own pace: the more there is to index or to fold, the less each
+        # of it costs.
+        self._bells += (launching := asyncio.Event(), tidying := asyncio.Event())
         try:
             await asyncio.gather(
                 self._forever(self._hand_out, self._work),
-                *(self._forever(chore, bell) for chore, bell in zip(chores, bells, strict=True)),
+                self._forever(self.chores.launch, launching),
+                self._forever(self.chores.tidy, tidying),
+                self._forever(self.chores.index_answers, self._stop),
+                self._forever(self.chores.fold_receipts, self._stop),
             )
         finally:
             self.stop()
@@ -90,7 +94,8 @@ class Worker:
     ) -> None:
         """Repeat ``step``, which may say for how many seconds there is nothing to do."""
         while not self._stop.is_set():
-            woken.clear()
+            if woken is not self._stop:
+                woken.clear()
             try:
                 pause = await step()
                 pause = POLL_S if pause is None else pause
@@ -114,6 +119,9 @@ class Worker:
 
     async def _hand_out(self) -> float:
         """Fill the free hands; return how long there is nothing more to hand out."""
+        if self._in_hand:
+            # Batches that went together come back together: one reservation serves them all.
+            await self.clock.sleep(_COME_BACK_WITHIN_S)
         want = self.capacity - len(self._in_hand)
         if want <= 0:
             self._looked_at = self.clock.monotonic()

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from paceline.domain.message import Delivery
 from paceline.domain.outcome import Outcome
 
@@ -27,9 +29,10 @@ class Capabilities:
     """Receipts carry our reference, so that they can prove an answer we never got."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingMessage:
-    """One SMS as the provider needs it."""
+class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
+    """One SMS as the provider needs it; there are many, and this kind is made three times as fast
+    as a dataclass.
+    """
 
     to: str
     """E.164."""

@@ -36,6 +36,8 @@ KEEP_ALIVE_S = 4.0
 way is a doubt: so a connection is given up before that."""
 MAX_ANSWER_BYTES = 8 * 2**20
 MAX_ERROR_LENGTH = 200
+_LONG_ANSWER_BYTES = 128 * 1024
+"""It takes milliseconds to read."""
 _LOOP_TURNS = 4
 """How often the event loop may run to take in what a socket has received; it takes two."""
 _FIRST_FINAL_STATUS = 200
@@ -294,7 +296,10 @@ class HttpCall:
                 line.abort()
             else:
                 line.give_back()
-        return self._read(answer)
+        if len(answer.body) < _LONG_ANSWER_BYTES:
+            return self._read(answer)
+        # The event loop has permits of other calls to use in time.
+        return await asyncio.to_thread(self._read, answer)
 
     def release(self) -> None:
         """Give the held connection back: this call will not be submitted, or not soon."""

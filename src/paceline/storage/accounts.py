@@ -23,6 +23,8 @@ def feel(
     outcome: Outcome,
     started_at: int | None,
     policy: Policy,
+    *,
+    was_well: bool = False,
 ) -> None:
     """Let the account feel an outcome: close, hold or reopen it.
 
@@ -36,7 +38,11 @@ def feel(
         outcome: what came of it.
         started_at: when the attempt was written; None when there was none (no connection).
         policy: whose backoff the breaker borrows.
+        was_well: it had no failures when the attempt was written. Then a good answer has nothing to
+            end: failures since then are of calls that know more than this one.
     """
+    if was_well and isinstance(effect_on_account(outcome, 0, policy), Reopen):
+        return
     account = connection.execute(_FEELINGS, {"account": account_id}).one()
     effect = effect_on_account(outcome, account.failures, policy)
     if isinstance(effect, Reopen) and account.failures == 0:
@@ -189,7 +195,8 @@ def make_default(connection: Connection, account_id: int) -> None:
 
 def by_webhook_token(connection: Connection, provider: str, token: str) -> AnyRow | None:
     """The account whose secret webhook path this is. The token has 256 bits and is looked up by
-    an index on its whole, so timing tells nothing worth having.
+    an index on its whole, so timing tells nothing worth having. Webhooks keep the answer for
+    ``KNOWN_S``, so a token that was changed ends within that.
     """
     return connection.execute(
         select(traffic_accounts).where(

@@ -40,6 +40,8 @@ class Attempt:
     batch: ReservedBatch
     started_at: int
     send_by: float
+    account_was_well: bool = False
+    """Its account had no failures then."""
 
 
 class LostReservationError(Exception):

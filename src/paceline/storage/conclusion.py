@@ -6,7 +6,7 @@ The caller holds the locks of the campaign and the batch, in this order.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from paceline.domain.campaign import CampaignStatus
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.domain.outcome import Answered
 from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Tries, Verdict
-from paceline.storage import counters
+from paceline.storage.counters import Tally
 from paceline.storage.database import AnyRow
 from paceline.storage.schema import batches, messages
 
@@ -36,6 +36,12 @@ class Recorded:
 
 def lock_batch(connection: Connection, batch_id: int) -> AnyRow:
     return connection.execute(_LOCK_BATCH, {"batch": batch_id}).one()
+
+
+def lock_batches(connection: Connection, batch_ids: Iterable[int]) -> dict[int, AnyRow]:
+    """Lock batches by id; return their rows by id."""
+    rows = connection.execute(_LOCK_BATCHES, {"ids": sorted(batch_ids)})
+    return {row.id: row for row in rows}
 
 
 def _count_in_doubt(connection: Connection, batch_id: int) -> int:
@@ -81,9 +87,12 @@ def conclude(
     campaign_status: str | None,
     verdict: Verdict,
     at: int,
+    tally: Tally,
     answered: tuple[Sequence[int], Answered] | None = None,
 ) -> Recorded:
-    """Carry out the verdict: messages, batch, counters."""
+    """Carry out the verdict on messages and batch; what the campaign counts goes to the tally,
+    which the caller has to write.
+    """
     doubtful = _count_in_doubt(connection, batch.id) if batch.in_doubt else 0
     sent = failed = 0
     if isinstance(verdict, Settle):
@@ -101,10 +110,8 @@ def conclude(
     in_doubt = in_doubt or bool(batch.in_doubt)
     still_doubtful = _count_in_doubt(connection, batch.id) if in_doubt else 0
     _move_batch(connection, batch, verdict, at, in_doubt=still_doubtful > 0)
-    counters.add(
-        connection,
+    tally.add(
         batch.campaign_id,
-        at=at,
         queued=-(sent + failed),
         sent=sent,
         failed=failed,
@@ -191,6 +198,12 @@ _QUEUED = messages.c.status == MessageStatus.QUEUED
 _CERTAIN = messages.c.in_doubt.is_(False)
 
 _LOCK_BATCH = select(batches).where(batches.c.id == _BATCH).with_for_update()
+_LOCK_BATCHES = (
+    select(batches)
+    .where(batches.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(batches.c.id)
+    .with_for_update()
+)
 _COUNT_IN_DOUBT = select(func.count()).where(
     messages.c.batch_id == _BATCH, _QUEUED, messages.c.in_doubt
 )

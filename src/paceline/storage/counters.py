@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, select, update
@@ -16,6 +18,29 @@ def lock(connection: Connection, campaign_id: int | None) -> str | None:
         return None
     status: str = connection.execute(_LOCK, {"campaign": campaign_id}).scalar_one()
     return status
+
+
+def lock_all(connection: Connection, campaign_ids: Iterable[int | None]) -> dict[int | None, str]:
+    """Lock campaigns by id, first of all locks; return their statuses."""
+    ids = sorted({campaign_id for campaign_id in campaign_ids if campaign_id is not None})
+    found = connection.execute(_LOCK_ALL, {"ids": ids}) if ids else ()
+    return {row.id: row.status for row in found}
+
+
+class Tally:
+    """Changes of several batches, added to the counters at once."""
+
+    def __init__(self) -> None:
+        self._changes: dict[int, Counter[str]] = defaultdict(Counter)
+
+    def add(self, campaign_id: int | None, **changes: int) -> None:
+        """Count changes as ``counters.add`` names them; without a campaign nothing is counted."""
+        if campaign_id is not None:
+            self._changes[campaign_id].update(changes)
+
+    def write(self, connection: Connection, at: int) -> None:
+        for campaign_id, changes in sorted(self._changes.items()):
+            add(connection, campaign_id, at=at, **changes)
 
 
 def add(
@@ -68,6 +93,12 @@ _DONE = and_(
 _LOCK = (
     select(campaigns.c.status)
     .where(campaigns.c.id == bindparam("campaign"))
+    .with_for_update(key_share=True)
+)
+_LOCK_ALL = (
+    select(campaigns.c.id, campaigns.c.status)
+    .where(campaigns.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(campaigns.c.id)
     .with_for_update(key_share=True)
 )
 _ADD = (

@@ -4,9 +4,9 @@ A *storage function* is plain and synchronous, takes a SQLAlchemy ``Connection``
 body of one transaction. ``Database`` runs it in a thread: there is no way to wait for the network
 inside a transaction, and transaction boundaries can be read off the call sites.
 
-SQLite has one writer thread, so writers queue instead of polling for the lock; readers have
-snapshots of their own (WAL). PostgreSQL gets a pool; reads are REPEATABLE READ READ ONLY, so that
-every figure of one answer is of one moment.
+SQLite has one writer thread, and a queue between the writers of several processes, so that nobody
+polls for the lock; readers have snapshots of their own (WAL). PostgreSQL gets a pool; reads are
+REPEATABLE READ READ ONLY, so that every figure of one answer is of one moment.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import (
@@ -37,6 +38,7 @@ from sqlalchemy.pool import QueuePool
 
 from paceline.clock import Clock, SystemClock
 from paceline.domain.errors import PacelineError
+from paceline.storage.writers import WriterQueue
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row whose columns the query names."""
@@ -76,11 +78,13 @@ class Database:
         if self.is_sqlite:
             self._address = url
             self._clock = clock = clock or SystemClock()
-            reader = _sqlite_engine(url, "BEGIN", _SQLITE_READERS)
-            writer = _sqlite_engine(url, "BEGIN IMMEDIATE", 1)
+            # One more than threads, for those that glance.
+            reader = _sqlite_engine(url, "BEGIN", _SQLITE_READERS + 1, cache_mib=8)
+            writer = _sqlite_engine(url, "BEGIN IMMEDIATE", 1, cache_mib=32)
             self._engines = [reader, writer]
             self._write_threads = ThreadPoolExecutor(1, "paceline-write")
             self._read_threads = ThreadPoolExecutor(_SQLITE_READERS, "paceline-read")
+            self._queue = _queue_of(self.url.database)
         else:
             engine = _postgres_engine(url)
             reader = engine.execution_options(
@@ -90,8 +94,14 @@ class Database:
             self._engines = [engine]
             threads = ThreadPoolExecutor(_POSTGRES_CONNECTIONS, "paceline-database")
             self._write_threads = self._read_threads = threads
+            self._queue = None
         options: dict[str, Any] = {_CLOCK: clock, "preserve_rowcount": True}
         self._reader = reader.execution_options(**options)
+        self._glancer = (
+            self._reader
+            if self.is_sqlite
+            else writer.execution_options(isolation_level="AUTOCOMMIT", **options)
+        )
         self._writer = writer.execution_options(**options)
 
     async def read(
@@ -116,6 +126,25 @@ class Database:
         """
         return await _in(self._write_threads, lambda: self.write_now(function, *args, **kwargs))
 
+    async def glance(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a ``function`` that reads by one quick statement, for which a transaction and, on
+        SQLite, a thread would cost more than the read. Its statement is a snapshot by itself.
+
+        Raises:
+            DatabaseUnreachableError: as it says.
+        """
+        if self.is_sqlite:
+            return self.read_now(function, *args, **kwargs)
+        return await _in(self._read_threads, lambda: self._glance_now(function, *args, **kwargs))
+
+    def _glance_now(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with _named_errors(), self._glancer.connect() as connection:
+            return function(connection, *args, **kwargs)
+
     def read_now(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -131,7 +160,7 @@ class Database:
         """
         for tries_left in reversed(range(_WRITE_TRIES)):
             try:
-                with _named_errors(), self._writer.begin() as connection:
+                with _named_errors(), self._turn(), self._writer.begin() as connection:
                     return function(connection, *args, **kwargs)
             except DBAPIError as error:
                 if tries_left == 0 or not _was_undone(error):
@@ -146,10 +175,16 @@ class Database:
         """
         if not self.is_sqlite:
             return self.write_now(function, *args, **kwargs)
-        engine = _sqlite_engine(self._address, "BEGIN IMMEDIATE", 1, foreign_keys=False)
+        engine = _sqlite_engine(
+            self._address, "BEGIN IMMEDIATE", 1, cache_mib=32, foreign_keys=False
+        )
         options: dict[str, Any] = {_CLOCK: self._clock, "preserve_rowcount": True}
         try:
-            with _named_errors(), engine.execution_options(**options).begin() as connection:
+            with (
+                _named_errors(),
+                self._turn(),
+                engine.execution_options(**options).begin() as connection,
+            ):
                 result = function(connection, *args, **kwargs)
                 if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
                     raise RuntimeError(f"the migration leaves broken references: {broken[:5]}")
@@ -163,6 +198,21 @@ class Database:
         self._read_threads.shutdown()
         for engine in self._engines:
             engine.dispose()
+        if self._queue is not None:
+            self._queue.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until it is this process's turn to write."""
+        with ExitStack() as stack:
+            if self._queue is not None:
+                try:
+                    stack.enter_context(self._queue.turn())
+                except OSError as error:
+                    raise DatabaseUnreachableError(
+                        f"The database cannot be reached: {error.strerror}: {error.filename}"
+                    ) from error
+            yield
 
 
 def now(connection: Connection) -> int:
@@ -212,7 +262,17 @@ async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
-def _sqlite_engine(url: str, begin: str, size: int, *, foreign_keys: bool = True) -> Engine:
+def _queue_of(database: str | None) -> WriterQueue | None:
+    """The queue of a database's writers; none for one in memory, which is this process's own."""
+    return None if database in {None, "", ":memory:"} else WriterQueue(str(database))
+
+
+def _sqlite_engine(
+    url: str, begin: str, size: int, *, cache_mib: int, foreign_keys: bool = True
+) -> Engine:
+    """Connections to an SQLite file. Each has a cache of its own, which fills up and stays: what is
+    not in it costs a copy out of the operating system's cache, not a read of the disk.
+    """
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -231,7 +291,7 @@ def _sqlite_engine(url: str, begin: str, size: int, *, foreign_keys: bool = True
             "synchronous=FULL",
             f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
             "temp_store=MEMORY",
-            "cache_size=-65536",
+            f"cache_size=-{cache_mib * 1024}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

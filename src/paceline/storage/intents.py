@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
 
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
-from paceline.domain.limits import Denied, Window
+from paceline.domain.limits import Denied, Granted, Window
 from paceline.domain.message import BatchStatus
-from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch, give_back
+from paceline.storage.batches import Attempt, ReservedBatch, give_back
 from paceline.storage.database import AnyRow, now
 from paceline.storage.limits import Pacing, limit_of
 from paceline.storage.opt_outs import newly_suppressed
@@ -23,6 +23,14 @@ from paceline.storage.schema import (
     tenants,
     traffic_accounts,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A rendered batch at the gate; its call holds ``size`` messages."""
+
+    batch: ReservedBatch
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,138 +53,270 @@ class Gone:
     why: str
 
 
-Intent: TypeAlias = Attempt | Wait | Stale | Gone
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The reservation ran out and the batch is somebody else's."""
+
+
+Intent: TypeAlias = Attempt | Wait | Stale | Gone | Lost
 
 
 def intend(
     connection: Connection,
-    batch: ReservedBatch,
+    wishes: Sequence[Wish],
     *,
-    size: int,
     pacing: Pacing,
     lease_ms: int,
     worker: str,
     monotonic: Callable[[], float],
-) -> Intent:
-    """Take one permit of both windows and write the attempt, under every lock it depends on.
+) -> list[Intent]:
+    """Take a permit of both windows for each batch and write its attempt, under every lock that it
+    depends on; a batch that cannot have one leaves both windows as they are.
 
-    Locks in the order of the house: campaign (shared) → tenant → account → batch.
+    Locks in the order of the house: campaigns (shared) → tenants → account → batches.
 
     Args:
         connection: of a write transaction.
-        batch: as reserved.
-        size: how many messages the rendered call holds.
+        wishes: batches of one account, in the order in which they came to the gate.
         pacing: the limits and what a full window means.
-        lease_ms: after this long without a result the attempt is in doubt.
-        worker: who makes the call.
-        monotonic: read just before the database's clock; the permit's life counts from it.
+        lease_ms: after this long without a result an attempt is in doubt.
+        worker: who makes the calls.
+        monotonic: read just before the database's clock; the permits' life counts from it.
 
-    Raises:
-        LostReservationError: the batch is no longer ours.
+    Returns:
+        An intent for each wish, in their order.
     """
-    if (why := _not_sending(connection, batch)) is not None:
-        return _gone(connection, batch, why)
-    tenant = connection.execute(_LOCK_TENANT, {"tenant": batch.tenant_id}).one()
-    # A statement after the tenant's lock: in the one that takes it PostgreSQL would still read the
-    # suppressions as they were before.
-    if tenant.opt_outs != batch.seen_opt_outs and newly_suppressed(connection, batch):
-        return Stale()
-    account = connection.execute(_LOCK_ACCOUNT, {"account": batch.account_id}).one()
-    if account.held_at is not None:
-        return _gone(connection, batch, "account held")
-    tenant_limit = limit_of(tenant, pacing.tenant)
-    account_limit = limit_of(account, pacing.account)
-    started = monotonic()
-    at = now(connection)
-    if account.closed_until is not None and account.closed_until > at:
-        return _gone(connection, batch, "account closed")
-    granted = limits.take(
-        (Window.decode(tenant.grants), tenant_limit),
-        (Window.decode(account.grants), account_limit),
-        wanted=1,
-        now=at,
-    )
-    if isinstance(granted, Denied):
-        _keep_restamped(connection, batch, tenant, account, granted)
-        return Wait(max(granted.open_at - at, 1), granted)
-    valid_ms = min(tenant_limit.margin_ms, account_limit.margin_ms) // 2
-    connection.execute(
-        _SPEND_TENANT, {"tenant": batch.tenant_id, "window": granted.tenant.encode()}
-    )
-    connection.execute(
-        _SPEND_ACCOUNT, {"account": batch.account_id, "window": granted.account.encode()}
-    )
-    if (
-        connection.execute(
+    passage = _Passage(connection, pacing)
+    left = passage.of_sending_campaigns(wishes)
+    left = passage.without_opt_outs(left)
+    left = passage.still_ours(passage.of_open_account(left))
+    if left:
+        permitted = passage.with_permits(left)
+        attempt_ids = passage.write_attempts(permitted, lease_ms, worker)
+        # Last of all, because a permit's life counts from the clock that is read here.
+        started = monotonic()
+        passage.spend(permitted)
+        passage.say_attempts(permitted, attempt_ids, started)
+    return [passage.said[wish.batch.id] for wish in wishes]
+
+
+class _Passage:
+    """Batches of one account on their way through the gate; each step says who stays behind."""
+
+    def __init__(self, connection: Connection, pacing: Pacing) -> None:
+        self.connection = connection
+        self.pacing = pacing
+        self.said: dict[int, Intent] = {}
+        self.tenants: dict[int, AnyRow] = {}
+        self.account: AnyRow
+        self.at = 0
+        self.windows: dict[int, Window] = {}
+        """By tenant."""
+        self.window: Window
+        """The account's."""
+
+    def of_sending_campaigns(self, wishes: Sequence[Wish]) -> list[Wish]:
+        """Hold the campaigns against a change of their status."""
+        of_wishes = (wish.batch.campaign_id for wish in wishes)
+        ids = sorted({campaign_id for campaign_id in of_wishes if campaign_id is not None})
+        found = self.connection.execute(_SHARE_CAMPAIGNS, {"ids": ids}) if ids else ()
+        status_of = {row.id: row.status for row in found}
+        left = []
+        for wish in wishes:
+            status = status_of.get(wish.batch.campaign_id, CampaignStatus.SENDING)
+            if status == CampaignStatus.SENDING:
+                left.append(wish)
+            else:
+                self._gone(wish, f"campaign {status}")
+        return left
+
+    def without_opt_outs(self, wishes: Sequence[Wish]) -> list[Wish]:
+        """Lock the tenants, then look for suppressions: in the statement that takes the lock
+        PostgreSQL would still read them as they were before.
+        """
+        ids = sorted({wish.batch.tenant_id for wish in wishes})
+        found = self.connection.execute(_LOCK_TENANTS, {"ids": ids}) if ids else ()
+        self.tenants = {row.id: row for row in found}
+        left = []
+        for wish in wishes:
+            batch = wish.batch
+            news = self.tenants[batch.tenant_id].opt_outs != batch.seen_opt_outs
+            if news and newly_suppressed(self.connection, batch):
+                self.said[batch.id] = Stale()
+            else:
+                left.append(wish)
+        return left
+
+    def of_open_account(self, wishes: Sequence[Wish]) -> Sequence[Wish]:
+        """Lock the account, which everything behind this goes through one by one."""
+        if not wishes:
+            return wishes
+        account_id = wishes[0].batch.account_id
+        self.account = self.connection.execute(_LOCK_ACCOUNT, {"account": account_id}).one()
+        if (why := self._shut()) is None:
+            return wishes
+        for wish in wishes:
+            self._gone(wish, why)
+        return ()
+
+    def _shut(self) -> str | None:
+        if self.account.held_at is not None:
+            return "account held"
+        until = self.account.closed_until
+        return "account closed" if until is not None and until > now(self.connection) else None
+
+    def still_ours(self, wishes: Sequence[Wish]) -> list[Wish]:
+        """Lock the batches; who lost one spends no permit."""
+        ids = sorted(wish.batch.id for wish in wishes)
+        found = self.connection.execute(_LOCK_BATCHES, {"ids": ids}) if ids else ()
+        fences = {row.id: row.fence for row in found}
+        left = []
+        for wish in wishes:
+            if fences.get(wish.batch.id) == wish.batch.fence:
+                left.append(wish)
+            else:
+                self.said[wish.batch.id] = Lost()
+        return left
+
+    def with_permits(self, wishes: Sequence[Wish]) -> list[Wish]:
+        """See for whom both windows have room, first come, first served."""
+        self.at = now(self.connection)
+        self.windows = {
+            row.id: limits.restamped(Window.decode(row.grants), self.at)
+            for row in self.tenants.values()
+        }
+        self.window = limits.restamped(Window.decode(self.account.grants), self.at)
+        permitted = []
+        for wish, taken in zip(wishes, self._take(wishes), strict=True):
+            if isinstance(taken, Denied):
+                self.said[wish.batch.id] = Wait(max(taken.open_at - self.at, 1), taken)
+            else:
+                permitted.append(wish)
+        return permitted
+
+    def write_attempts(self, wishes: Sequence[Wish], lease_ms: int, worker: str) -> dict[int, int]:
+        """Write them down; return attempt ids by batch id."""
+        if not wishes:
+            return {}
+        self.connection.execute(
             _SUBMITTING,
-            {"batch": batch.id, "held": batch.fence, "now": at, "lease": at + lease_ms},
-        ).rowcount
-        == 0
-    ):
-        raise LostReservationError(batch.id)
-    attempt_id = connection.execute(
-        _WRITE_ATTEMPT,
-        {
+            {
+                "ids": sorted(wish.batch.id for wish in wishes),
+                "now": self.at,
+                "lease": self.at + lease_ms,
+            },
+        )
+        rows = [self._attempt(wish, worker) for wish in wishes]
+        written = self.connection.execute(_WRITE_ATTEMPTS, rows)
+        return {row.batch_id: row.id for row in written}
+
+    def spend(self, wishes: Sequence[Wish]) -> None:
+        """Read the clock and store both windows with these permits in. There is still room: time
+        only frees permits, and a clock that was set back in between counts as standing still.
+
+        Without permits they are stored too if they were stamped anew because the clock was set
+        back, or the wait would start anew at each try.
+        """
+        if wishes:
+            self.at = max(now(self.connection), self.at)
+        for taken, wish in zip(self._take(wishes), wishes, strict=True):
+            self.windows[wish.batch.tenant_id], self.window = taken.tenant, taken.account
+        for tenant_id, window in sorted(self.windows.items()):
+            if (text := window.encode()) != self.tenants[tenant_id].grants:
+                self.connection.execute(_SPEND_TENANT, {"tenant": tenant_id, "window": text})
+        if (text := self.window.encode()) != self.account.grants:
+            self.connection.execute(_SPEND_ACCOUNT, {"account": self.account.id, "window": text})
+
+    def _take(self, wishes: Sequence[Wish]) -> list[Granted | Denied]:
+        """Take a permit for each, one after another, out of what both windows have now."""
+        windows, window = dict(self.windows), self.window
+        account_limit = limit_of(self.account, self.pacing.account)
+        all_taken = []
+        for wish in wishes:
+            tenant_id = wish.batch.tenant_id
+            tenant_limit = limit_of(self.tenants[tenant_id], self.pacing.tenant)
+            taken = limits.take(
+                (windows[tenant_id], tenant_limit), (window, account_limit), 1, self.at
+            )
+            windows[tenant_id], window = taken.tenant, taken.account
+            all_taken.append(taken)
+        return all_taken
+
+    def say_attempts(
+        self, wishes: Sequence[Wish], attempt_ids: Mapping[int, int], started: float
+    ) -> None:
+        was_well = self.account.failures == 0
+        for wish in wishes:
+            batch = wish.batch
+            send_by = started + self._valid_ms(batch) / 1000
+            attempt_id = attempt_ids[batch.id]
+            self.said[batch.id] = Attempt(attempt_id, batch, self.at, send_by, was_well)
+
+    def _attempt(self, wish: Wish, worker: str) -> dict[str, Any]:
+        batch = wish.batch
+        return {
             "tenant_id": batch.tenant_id,
             "account_id": batch.account_id,
             "campaign_id": batch.campaign_id,
             "batch_id": batch.id,
             "fence": batch.fence,
             "generation": batch.generation,
-            "size": size,
+            "size": wish.size,
             "worker": worker,
-            "started_at": at,
-            "send_by": at + valid_ms,
-        },
-    ).scalar_one()
-    return Attempt(attempt_id, batch, at, started + valid_ms / 1000)
+            "started_at": self.at,
+            "send_by": self.at + self._valid_ms(batch),
+        }
+
+    def _valid_ms(self, batch: ReservedBatch) -> int:
+        tenant_limit = limit_of(self.tenants[batch.tenant_id], self.pacing.tenant)
+        account_limit = limit_of(self.account, self.pacing.account)
+        return min(tenant_limit.margin_ms, account_limit.margin_ms) // 2
+
+    def _gone(self, wish: Wish, why: str) -> None:
+        give_back(self.connection, wish.batch)
+        self.said[wish.batch.id] = Gone(why)
 
 
-def _keep_restamped(
-    connection: Connection, batch: ReservedBatch, tenant: AnyRow, account: AnyRow, denied: Denied
-) -> None:
-    """Store windows that were restamped because the clock was set back."""
-    if (window := denied.tenant.encode()) != tenant.grants:
-        connection.execute(_SPEND_TENANT, {"tenant": batch.tenant_id, "window": window})
-    if (window := denied.account.encode()) != account.grants:
-        connection.execute(_SPEND_ACCOUNT, {"account": batch.account_id, "window": window})
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 
-
-def _not_sending(connection: Connection, batch: ReservedBatch) -> str | None:
-    """Why the campaign's batches may not go out, if so; locks the campaign against a change."""
-    if batch.campaign_id is None:
-        return None
-    status = connection.execute(_SHARE_CAMPAIGN, {"campaign": batch.campaign_id}).scalar_one()
-    return None if status == CampaignStatus.SENDING else f"campaign {status}"
-
-
-def _gone(connection: Connection, batch: ReservedBatch, why: str) -> Gone:
-    give_back(connection, batch)
-    return Gone(why)
-
-
-_LOCK_TENANT = (
-    select(tenants.c.grants, tenants.c.rate_max, tenants.c.rate_window_ms, tenants.c.opt_outs)
-    .where(tenants.c.id == bindparam("tenant"))
+# KEY SHARE: holds off whoever changes the status (FOR UPDATE), and nobody who counts
+# (FOR NO KEY UPDATE). Records of one campaign would keep its intents waiting otherwise.
+_SHARE_CAMPAIGNS = (
+    select(campaigns.c.id, campaigns.c.status)
+    .where(campaigns.c.id.in_(_IDS))
+    .order_by(campaigns.c.id)
+    .with_for_update(read=True, key_share=True)
+)
+_LOCK_TENANTS = (
+    select(
+        tenants.c.id,
+        tenants.c.grants,
+        tenants.c.rate_max,
+        tenants.c.rate_window_ms,
+        tenants.c.opt_outs,
+    )
+    .where(tenants.c.id.in_(_IDS))
+    .order_by(tenants.c.id)
     .with_for_update(key_share=True)
 )
 _LOCK_ACCOUNT = (
     select(
+        traffic_accounts.c.id,
         traffic_accounts.c.grants,
         traffic_accounts.c.rate_max,
         traffic_accounts.c.rate_window_ms,
         traffic_accounts.c.closed_until,
         traffic_accounts.c.held_at,
+        traffic_accounts.c.failures,
     )
     .where(traffic_accounts.c.id == bindparam("account"))
     .with_for_update(key_share=True)
 )
-# KEY SHARE: holds off whoever changes the status (FOR UPDATE), and nobody who counts
-# (FOR NO KEY UPDATE). Records of one campaign would keep its intents waiting otherwise.
-_SHARE_CAMPAIGN = (
-    select(campaigns.c.status)
-    .where(campaigns.c.id == bindparam("campaign"))
-    .with_for_update(read=True, key_share=True)
+_LOCK_BATCHES = (
+    select(batches.c.id, batches.c.fence)
+    .where(batches.c.id.in_(_IDS), batches.c.status == BatchStatus.RESERVED)
+    .order_by(batches.c.id)
+    .with_for_update()
 )
 _SPEND_TENANT = (
     update(tenants).where(tenants.c.id == bindparam("tenant")).values(grants=bindparam("window"))
@@ -188,15 +328,11 @@ _SPEND_ACCOUNT = (
 )
 _SUBMITTING = (
     update(batches)
-    .where(
-        batches.c.id == bindparam("batch"),
-        batches.c.fence == bindparam("held"),
-        batches.c.status == BatchStatus.RESERVED,
-    )
+    .where(batches.c.id.in_(_IDS))
     .values(
         status=BatchStatus.SUBMITTING,
         lease_until=bindparam("lease"),
         updated_at=bindparam("now"),
     )
 )
-_WRITE_ATTEMPT = insert(attempts).returning(attempts.c.id)
+_WRITE_ATTEMPTS = insert(attempts).returning(attempts.c.id, attempts.c.batch_id)

@@ -5,7 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+)
 
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus
@@ -13,6 +29,7 @@ from paceline.storage import suppressions
 from paceline.storage.batches import ReservedBatch, new_block, open_lane
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import (
+    answers,
     attempts,
     batches,
     campaigns,
@@ -34,26 +51,26 @@ class LoadedBatch:
     sender: str
     opt_outs: int
     account: AnyRow
+    """Has the columns of the traffic account, and others."""
     installation: str
 
 
 def load(connection: Connection, batch: ReservedBatch) -> LoadedBatch:
     """Read what is needed to render a reserved batch."""
     recipients = list(connection.execute(_RECIPIENTS, {"batch": batch.id}))
+    common = connection.execute(
+        _COMMON,
+        {
+            "tenant": batch.tenant_id,
+            "account": batch.account_id,
+            "campaign": batch.campaign_id,
+        },
+    ).one()
+    text, sender = common.text, common.sender
     if batch.campaign_id is None:
-        what = connection.execute(_SINGLE, {"batch": batch.id}).first()
-        text, sender = (what.text, what.sender) if what else ("", "")
-    else:
-        what = connection.execute(_CAMPAIGN, {"campaign": batch.campaign_id}).one()
-        text, sender = what.text, what.sender
-    return LoadedBatch(
-        recipients=recipients,
-        text=text,
-        sender=sender,
-        opt_outs=connection.execute(_OPT_OUTS, {"tenant": batch.tenant_id}).scalar_one(),
-        account=connection.execute(_ACCOUNT, {"account": batch.account_id}).one(),
-        installation=connection.execute(select(installation.c.prefix)).scalar_one(),
-    )
+        single = connection.execute(_SINGLE, {"batch": batch.id}).first()
+        text, sender = (single.text, single.sender) if single else ("", "")
+    return LoadedBatch(recipients, text, sender, common.opt_outs, common, common.prefix)
 
 
 def add_single(
@@ -104,7 +121,9 @@ def get(connection: Connection, tenant_id: int, message_id: int) -> AnyRow:
         NotFoundError: this tenant has none with this id.
     """
     row = connection.execute(
-        _LISTED.where(messages.c.tenant_id == tenant_id, messages.c.id == message_id)
+        _LISTED[connection.dialect.name].where(
+            messages.c.tenant_id == tenant_id, messages.c.id == message_id
+        )
     ).first()
     if row is None:
         raise NotFoundError("message", message_id)
@@ -127,11 +146,12 @@ def page(
     Rows carry what a person is shown: number, snapshot and frozen text, status, reason, the tries
     of the batch, and what the provider calls the message (its newest attempt).
     """
-    query = _LISTED.where(messages.c.tenant_id == tenant_id, messages.c.id > after)
-    query = query.where(
+    query = _LISTED[connection.dialect.name].where(
+        messages.c.tenant_id == tenant_id,
+        messages.c.id > after,
         messages.c.campaign_id.is_(None)
         if campaign_id is None
-        else messages.c.campaign_id == campaign_id
+        else messages.c.campaign_id == campaign_id,
     )
     if status is not None:
         query = query.where(messages.c.status == status)
@@ -152,56 +172,95 @@ _RECIPIENTS = (
 _SINGLE = select(messages.c.text, messages.c.sender).where(
     messages.c.batch_id == bindparam("batch")
 )
-_CAMPAIGN = select(campaigns.c.text, campaigns.c.sender).where(
-    campaigns.c.id == bindparam("campaign")
-)
 _OPT_OUTS = select(tenants.c.opt_outs).where(tenants.c.id == bindparam("tenant"))
-_ACCOUNT = select(
-    traffic_accounts.c.id,
-    traffic_accounts.c.provider,
-    traffic_accounts.c.base_url,
-    traffic_accounts.c.external_id,
-    traffic_accounts.c.api_key,
-    traffic_accounts.c.options,
-    traffic_accounts.c.server_error,
-    traffic_accounts.c.rate_max,
-    traffic_accounts.c.rate_window_ms,
-).where(traffic_accounts.c.id == bindparam("account"))
+# One statement for all that the messages of a batch have in common: there is one per batch.
+_COMMON = (
+    select(
+        traffic_accounts.c.id,
+        traffic_accounts.c.provider,
+        traffic_accounts.c.base_url,
+        traffic_accounts.c.external_id,
+        traffic_accounts.c.api_key,
+        traffic_accounts.c.options,
+        traffic_accounts.c.server_error,
+        traffic_accounts.c.rate_max,
+        traffic_accounts.c.rate_window_ms,
+        tenants.c.opt_outs,
+        installation.c.prefix,
+        campaigns.c.text,
+        campaigns.c.sender,
+    )
+    .join_from(tenants, traffic_accounts, traffic_accounts.c.id == bindparam("account"))
+    .join(installation, true())
+    .outerjoin(campaigns, campaigns.c.id == bindparam("campaign", type_=BigInteger))
+    .where(tenants.c.id == bindparam("tenant"))
+)
 
-_NEWEST_ID = (
+_INDEXED_ID = (
     select(func.max(provider_messages.c.attempt_id))
     .where(provider_messages.c.message_id == messages.c.id)
     .correlate(messages)
     .scalar_subquery()
 )
-_LISTED = (
-    select(
-        messages.c.id,
-        messages.c.campaign_id,
-        messages.c.phone,
-        messages.c.merge_values,
-        func.coalesce(messages.c.text, campaigns.c.text).label("text"),
-        messages.c.status,
-        messages.c.reason,
-        messages.c.error,
-        messages.c.delivery,
-        messages.c.in_doubt,
-        batches.c.retry_count,
-        provider_messages.c.provider_message_id,
-        attempts.c.bulk_id,
-        messages.c.created_at,
-        messages.c.sent_at,
-        messages.c.failed_at,
-        messages.c.delivered_at,
-    )
-    .join(batches, batches.c.id == messages.c.batch_id)
-    .outerjoin(campaigns, campaigns.c.id == messages.c.campaign_id)
-    .outerjoin(
-        provider_messages,
-        and_(
-            provider_messages.c.message_id == messages.c.id,
-            provider_messages.c.attempt_id == _NEWEST_ID,
-        ),
-    )
-    .outerjoin(attempts, attempts.c.id == provider_messages.c.attempt_id)
+_WAITING_ID = (
+    select(func.max(answers.c.attempt_id))
+    .join(attempts, attempts.c.id == answers.c.attempt_id)
+    .where(attempts.c.batch_id == messages.c.batch_id)
+    .correlate(messages)
+    .scalar_subquery()
 )
+_NAME_IN_ANSWER: dict[str, ColumnElement[Any]] = {
+    "sqlite": func.json_extract(
+        answers.c.provider_ids, literal('$."') + cast(messages.c.id, Text) + literal('"')
+    ),
+    "postgresql": cast(answers.c.provider_ids, JSON).op("->>")(cast(messages.c.id, Text)),
+}
+
+
+def _listed(name_in_answer: ColumnElement[Any]) -> Select[Any]:
+    """What a person is shown; what a provider calls a message may still be in its answer alone."""
+    of_attempt = attempts.alias("of_attempt")
+    return (
+        select(
+            messages.c.id,
+            messages.c.campaign_id,
+            messages.c.phone,
+            messages.c.merge_values,
+            func.coalesce(messages.c.text, campaigns.c.text).label("text"),
+            messages.c.status,
+            messages.c.reason,
+            messages.c.error,
+            messages.c.delivery,
+            messages.c.in_doubt,
+            batches.c.retry_count,
+            func.coalesce(name_in_answer, provider_messages.c.provider_message_id).label(
+                "provider_message_id"
+            ),
+            of_attempt.c.bulk_id,
+            messages.c.created_at,
+            messages.c.sent_at,
+            messages.c.failed_at,
+            messages.c.delivered_at,
+        )
+        .join(batches, batches.c.id == messages.c.batch_id)
+        .outerjoin(campaigns, campaigns.c.id == messages.c.campaign_id)
+        .outerjoin(
+            provider_messages,
+            and_(
+                provider_messages.c.message_id == messages.c.id,
+                provider_messages.c.attempt_id == _INDEXED_ID,
+            ),
+        )
+        .outerjoin(answers, answers.c.attempt_id == _WAITING_ID)
+        .outerjoin(
+            of_attempt,
+            of_attempt.c.id
+            == case(
+                (name_in_answer.is_not(None), answers.c.attempt_id),
+                else_=provider_messages.c.attempt_id,
+            ),
+        )
+    )
+
+
+_LISTED = {dialect: _listed(name) for dialect, name in _NAME_IN_ANSWER.items()}

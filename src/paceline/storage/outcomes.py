@@ -7,7 +7,7 @@ made again except a verdict that says so (``domain.verdict``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, select, update
@@ -18,44 +18,83 @@ from paceline.domain.outcome import Answered, NoAnswer, Outcome, OutcomeKind, Se
 from paceline.domain.verdict import Doubt, Fail, GiveBack, Policy, Verdict, judge, judge_denial
 from paceline.storage import accounts, counters, doubt
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
-from paceline.storage.conclusion import ERROR_LENGTH, Recorded, conclude, lock_batch, tries_of
+from paceline.storage.conclusion import (
+    ERROR_LENGTH,
+    Recorded,
+    conclude,
+    lock_batch,
+    lock_batches,
+    tries_of,
+)
+from paceline.storage.counters import Tally
 from paceline.storage.database import AnyRow, now
-from paceline.storage.provider_messages import remember
+from paceline.storage.provider_messages import Names, remember
 from paceline.storage.schema import attempts, batches
 
 
-def record(
-    connection: Connection,
-    attempt: Attempt,
-    message_ids: Sequence[int],
-    outcome: Outcome,
-    policy: Policy,
-) -> Recorded:
-    """Write down what one submission told us.
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one attempt: the messages of its call, in its order, what the adapter made of
+    the answer, and how to judge that on this account.
+    """
+
+    attempt: Attempt
+    message_ids: Sequence[int]
+    outcome: Outcome
+    policy: Policy
+
+
+def record(connection: Connection, results: Sequence[Result]) -> list[Recorded]:
+    """Write down what submissions told us; return what became of their batches, in their order.
 
     Args:
         connection: of a write transaction.
-        attempt: the committed intent.
-        message_ids: the messages of the call, in its order.
-        outcome: what the adapter made of it.
-        policy: how to judge it on this account.
+        results: at most one of each attempt.
     """
-    if isinstance(outcome, Answered):
-        # Before the locks: it needs none, takes long, and other batches wait for the campaign's.
-        _remember_ids(connection, attempt, message_ids, outcome)
-    campaign_status = counters.lock(connection, attempt.batch.campaign_id)
-    accounts.feel(connection, attempt.batch.account_id, outcome, attempt.started_at, policy)
-    batch = lock_batch(connection, attempt.batch.id)
+    # Before the locks: it needs none, and other batches wait for the campaigns'.
+    _remember_ids(connection, results)
+    sent = [result.attempt.batch for result in results]
+    statuses = counters.lock_all(connection, (batch.campaign_id for batch in sent))
+    for result in results:
+        attempt = result.attempt
+        accounts.feel(
+            connection,
+            attempt.batch.account_id,
+            result.outcome,
+            attempt.started_at,
+            result.policy,
+            was_well=attempt.account_was_well,
+        )
+    rows = lock_batches(connection, {batch.id for batch in sent})
     at = now(connection)
-    _finish(connection, attempt, outcome, at)
+    _finish(connection, results, at)
+    tally = Tally()
+    recorded = [
+        _settle(connection, rows[batch.id], statuses.get(batch.campaign_id), result, at, tally)
+        for batch, result in zip(sent, results, strict=True)
+    ]
+    tally.write(connection, at)
+    return recorded
+
+
+def _settle(
+    connection: Connection,
+    batch: AnyRow,
+    campaign_status: str | None,
+    result: Result,
+    at: int,
+    tally: Tally,
+) -> Recorded:
+    """Judge one result and carry the verdict out, if its batch waits for it."""
+    attempt, outcome = result.attempt, result.outcome
     if not _answers(batch, attempt.batch):
         return Recorded(None)
     if _ends_its_own_doubt(batch, attempt, outcome):
         doubt.end(connection, batch, at)
         batch = lock_batch(connection, attempt.batch.id)
-    verdict = judge(outcome, tries_of(batch, at), policy)
-    answered = (message_ids, outcome) if isinstance(outcome, Answered) else None
-    return conclude(connection, batch, campaign_status, verdict, at, answered)
+    verdict = judge(outcome, tries_of(batch, at), result.policy)
+    answered = (result.message_ids, outcome) if isinstance(outcome, Answered) else None
+    return conclude(connection, batch, campaign_status, verdict, at, tally, answered)
 
 
 def record_unsent(
@@ -94,7 +133,7 @@ def record_bug(connection: Connection, batch: ReservedBatch, error: str) -> Reco
     }
     if (verdict := verdicts.get(row.status)) is None:
         return Recorded(None)
-    return conclude(connection, row, campaign_status, verdict, at)
+    return _concluded(connection, row, campaign_status, verdict, at)
 
 
 def void(connection: Connection, attempt: Attempt, lease_ms: int) -> ReservedBatch:
@@ -147,9 +186,9 @@ def expire(
         connection.execute(
             _LOST, {"batch": batch_id, "held": batch.fence, "now": at, "error": error}
         )
-        conclude(connection, batch, campaign_status, Doubt(error), at)
+        _concluded(connection, batch, campaign_status, Doubt(error), at)
         return BatchStatus.UNCONFIRMED
-    conclude(connection, batch, campaign_status, GiveBack(""), at)
+    _concluded(connection, batch, campaign_status, GiveBack(""), at)
     return BatchStatus.QUEUED
 
 
@@ -160,7 +199,16 @@ def _conclude_reserved(
     at = now(connection)
     if row.status != BatchStatus.RESERVED or row.fence != batch.fence:
         return Recorded(None)
-    return conclude(connection, row, campaign_status, verdict_of(tries_of(row, at)), at)
+    return _concluded(connection, row, campaign_status, verdict_of(tries_of(row, at)), at)
+
+
+def _concluded(
+    connection: Connection, batch: AnyRow, campaign_status: str | None, verdict: Verdict, at: int
+) -> Recorded:
+    tally = Tally()
+    recorded = conclude(connection, batch, campaign_status, verdict, at, tally)
+    tally.write(connection, at)
+    return recorded
 
 
 def _answers(batch: AnyRow, sent: ReservedBatch) -> bool:
@@ -177,31 +225,38 @@ def _ends_its_own_doubt(batch: AnyRow, attempt: Attempt, outcome: Outcome) -> bo
     return began_with_it and not isinstance(outcome, ServerError | NoAnswer)
 
 
-def _finish(connection: Connection, attempt: Attempt, outcome: Outcome, at: int) -> None:
+def _finish(connection: Connection, results: Sequence[Result], at: int) -> None:
     connection.execute(
         _FINISH,
-        {
-            "attempt": attempt.id,
-            "now": at,
-            "kind": outcome.kind,
-            "status": outcome.status,
-            "error": outcome.error[:ERROR_LENGTH] or None,
-            "bulk": outcome.bulk_id if isinstance(outcome, Answered) else None,
-        },
+        [
+            {
+                "attempt": result.attempt.id,
+                "now": at,
+                "kind": result.outcome.kind,
+                "status": result.outcome.status,
+                "error": result.outcome.error[:ERROR_LENGTH] or None,
+                "bulk": result.outcome.bulk_id if isinstance(result.outcome, Answered) else None,
+            }
+            for result in results
+        ],
     )
 
 
-def _remember_ids(
-    connection: Connection, attempt: Attempt, message_ids: Sequence[int], outcome: Answered
-) -> None:
+def _remember_ids(connection: Connection, results: Sequence[Result]) -> None:
     """Keep what the provider calls the messages, for receipts and look-ups."""
-    pairs = [
-        (provider_id, message_id)
-        for message_id, provider_id in zip(message_ids, outcome.provider_ids, strict=True)
-        if provider_id is not None
-    ]
-    if pairs:
-        remember(connection, attempt.batch.account_id, attempt.id, pairs)
+    names = [_names_in(result) for result in results if isinstance(result.outcome, Answered)]
+    if named := [each for each in names if each.of_messages]:
+        remember(connection, named)
+
+
+def _names_in(result: Result) -> Names:
+    assert isinstance(result.outcome, Answered)  # noqa: S101 - for mypy: its caller has looked
+    named = zip(result.message_ids, result.outcome.provider_ids, strict=True)
+    return Names(
+        result.attempt.batch.account_id,
+        result.attempt.id,
+        {message_id: name for message_id, name in named if name is not None},
+    )
 
 
 _BATCH: BindParameter[int] = bindparam("batch")

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
 
 from sqlalchemy import (
-    BindParameter,
+    BigInteger,
     Connection,
+    Text,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
+    literal,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from paceline.domain.message import Delivery, MessageStatus, parse_reference
 from paceline.domain.receipt import Standing, best, stand
 from paceline.storage import counters
-from paceline.storage.database import AnyRow, insert_new, now
+from paceline.storage import provider_messages as names
+from paceline.storage.among import among
+from paceline.storage.database import AnyRow, insert_new, is_postgres, now
 from paceline.storage.schema import (
     attempts,
     batches,
@@ -53,22 +59,15 @@ class InboxRow:
 def put(connection: Connection, account_id: int, rows: Sequence[InboxRow]) -> int:
     """Keep receipts until the fold takes them up; when this commits they are safe."""
     at = now(connection)
-    connection.execute(
-        insert(receipts),
-        [
-            {
-                "account_id": account_id,
-                "provider_message_id": row.provider_message_id,
-                "reference": row.reference,
-                "delivery": row.delivery,
-                "error": row.error,
-                "occurred_at": row.occurred_at,
-                "received_at": at,
-                "due_at": at,
-            }
-            for row in rows
-        ],
-    )
+    if is_postgres(connection):
+        columns = {name: [getattr(row, name) for row in rows] for name in _BROUGHT}
+        connection.execute(_PUT_ARRAYS, {"account": account_id, "at": at, **columns})
+    else:
+        kept = {"account_id": account_id, "received_at": at, "due_at": at}
+        connection.execute(
+            insert(receipts),
+            [{name: getattr(row, name) for name in _BROUGHT} | kept for row in rows],
+        )
     return len(rows)
 
 
@@ -92,46 +91,49 @@ def fold(connection: Connection, *, limit: int = FOLD_AT_ONCE) -> Folded:
     taken = connection.execute(_DUE, {"at": at, "limit": limit}).all()
     if not taken:
         return Folded()
-    targets = _match(connection, taken)
-    matched = [row for row in taken if row.id in targets]
-    reports: dict[tuple[int, str], Delivery] = {}
-    for row in matched:
-        key = (row.account_id, targets[row.id].provider_message_id)
-        reports[key] = best(reports.get(key, Delivery.NONE), Delivery(row.delivery))
-    changed = _apply(connection, reports, {t.message_id for t in targets.values()}, at)
-    connection.execute(
-        delete(receipts).where(receipts.c.id.in_([row.id for row in matched] or [0]))
-    )
-    dropped = _postpone(connection, [row for row in taken if row.id not in targets], at)
+    late = _match_late(connection, [row for row in taken if row.message_id is None])
+    matched: list[int] = []
+    message_ids: set[int] = set()
+    reports: dict[tuple[int, str], str] = {}
+    unmatched: list[AnyRow] = []
+    for row in taken:
+        key = (row.account_id, row.provider_id)
+        message_id = row.message_id or late.get(key)
+        if message_id is None:
+            unmatched.append(row)
+            continue
+        matched.append(row.id)
+        message_ids.add(message_id)
+        reports[key] = _best(reports.get(key, Delivery.NONE), row.delivery)
+    changed = _apply(connection, reports, sorted(message_ids), at)
+    connection.execute(_DELETE, {"ids": matched})
+    dropped = _postpone(connection, unmatched, at)
     return Folded(len(taken), len(matched), changed, dropped)
 
 
-def _match(connection: Connection, taken: Sequence[AnyRow]) -> dict[int, Any]:
-    """Receipt id → its row of ``provider_messages``, made on the spot where our own reference
-    proves an acceptance whose answer we never had.
+def _match_late(connection: Connection, strangers: Sequence[AnyRow]) -> dict[tuple[int, str], int]:
+    """(account, provider's id) → message id, of those whose answer is not indexed yet, or never
+    came: our own reference proves then that the message was accepted.
     """
     by_account: dict[int, list[AnyRow]] = defaultdict(list)
-    for row in taken:
+    for row in strangers:
         by_account[row.account_id].append(row)
-    found: dict[int, Any] = {}
+    if strangers:
+        names.index(connection)
+    found: dict[tuple[int, str], int] = {}
     for account_id, rows in by_account.items():
         known = _known(connection, account_id, rows)
-        if strangers := [row for row in rows if row.reference and _provider_id(row) not in known]:
-            _adopt_by_reference(connection, account_id, strangers)
-            known |= _known(connection, account_id, strangers)
-        found |= {row.id: known[_provider_id(row)] for row in rows if _provider_id(row) in known}
+        if lost := [row for row in rows if row.reference and row.provider_id not in known]:
+            _adopt_by_reference(connection, account_id, lost)
+            known |= _known(connection, account_id, lost)
+        found |= {(account_id, name): message_id for name, message_id in known.items()}
     return found
 
 
-def _known(connection: Connection, account_id: int, rows: list[AnyRow]) -> dict[str, Any]:
-    ids = sorted({_provider_id(row) for row in rows})
-    found = connection.execute(_KNOWN, {"account": account_id, "ids": ids})
-    return {known.provider_message_id: known for known in found}
-
-
-def _provider_id(row: AnyRow) -> str:
-    """What the provider calls the message; a receipt without that is known by its reference."""
-    return str(row.provider_message_id or f"reference:{row.reference}")
+def _known(connection: Connection, account_id: int, rows: list[AnyRow]) -> dict[str, int]:
+    ids = sorted({row.provider_id for row in rows})
+    known = connection.execute(_KNOWN, {"account": account_id, "provider_ids": ids})
+    return {row.provider_message_id: row.message_id for row in known}
 
 
 def _adopt_by_reference(connection: Connection, account_id: int, rows: list[AnyRow]) -> None:
@@ -151,7 +153,7 @@ def _adopt_by_reference(connection: Connection, account_id: int, rows: list[AnyR
                 [
                     {
                         "account_id": account_id,
-                        "provider_message_id": _provider_id(row),
+                        "provider_message_id": row.provider_id,
                         "message_id": ours[1],
                         "attempt_id": attempt.id,
                     }
@@ -160,41 +162,61 @@ def _adopt_by_reference(connection: Connection, account_id: int, rows: list[AnyR
 
 
 def _apply(
-    connection: Connection,
-    reports: dict[tuple[int, str], Delivery],
-    message_ids: set[int],
-    at: int,
+    connection: Connection, reports: dict[tuple[int, str], str], message_ids: list[int], at: int
 ) -> int:
     """Lock campaigns, then messages; write each message's new standing; return how many changed."""
     if not message_ids:
         return 0
-    ids = sorted(message_ids)
-    campaign_ids = connection.execute(_CAMPAIGNS_OF, {"ids": ids}).scalars()
+    ids = {"ids": message_ids}
+    campaign_ids = connection.execute(_CAMPAIGNS_OF, ids).scalars()
     for campaign_id in sorted(i for i in campaign_ids if i is not None):
         counters.lock(connection, campaign_id)
-    before = {row.id: row for row in connection.execute(_LOCK_MESSAGES, {"ids": ids})}
-    deliveries: dict[int, list[Delivery]] = defaultdict(list)
-    improved: list[dict[str, Any]] = []
-    for row in connection.execute(_ATTEMPTS_OF, {"ids": ids}):
-        key = (row.account_id, row.provider_message_id)
-        was = Delivery(row.delivery)
-        now_best = best(was, reports.get(key, Delivery.NONE))
-        deliveries[row.message_id].append(now_best)
-        if now_best is not was:
-            improved.append({"account": key[0], "provider_id": key[1], "report": now_best})
-    if improved:
-        connection.execute(_IMPROVE, improved)
-    standings = {
-        message_id: (
-            row,
-            stand(MessageStatus(row.status), row.reason, deliveries[message_id]),
-        )
-        for message_id, row in before.items()
-    }
-    changed = {i: pair for i, pair in standings.items() if _differs(*pair)}
+    before = connection.execute(_LOCK_MESSAGES, ids).all()
+    if any(report in _FAILURES for report in reports.values()):
+        # Another attempt may have been accepted, and then the message has not failed.
+        names.index_batches(connection, {row.batch_id for row in before})
+    deliveries = _improve(connection, reports, message_ids)
+    changed: dict[Standing, list[AnyRow]] = defaultdict(list)
+    for row in before:
+        standing = _standing(row.status, row.reason, tuple(deliveries[row.id]))
+        if _differs(row, standing):
+            changed[standing].append(row)
     _write(connection, changed, at)
-    _settle_batches(connection, {row.batch_id for row, _ in changed.values() if row.in_doubt}, at)
-    return len(changed)
+    rows = [row for group in changed.values() for row in group]
+    _settle_batches(connection, {row.batch_id for row in rows if row.in_doubt}, at)
+    return len(rows)
+
+
+def _improve(
+    connection: Connection, reports: dict[tuple[int, str], str], message_ids: list[int]
+) -> dict[int, list[str]]:
+    """Let each attempt keep its best report; message id → the reports of its attempts."""
+    deliveries: dict[int, list[str]] = defaultdict(list)
+    improved: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for account_id, provider_id, message_id, was in connection.execute(
+        _ATTEMPTS_OF, {"ids": message_ids}
+    ):
+        report = _best(was, reports.get((account_id, provider_id), Delivery.NONE))
+        deliveries[message_id].append(report)
+        if report != was:
+            improved[account_id, report].append(provider_id)
+    for (account_id, report), provider_ids in improved.items():
+        connection.execute(
+            _IMPROVE, {"account": account_id, "provider_ids": provider_ids, "report": report}
+        )
+    return deliveries
+
+
+@cache
+def _best(one: str, other: str) -> str:
+    """``best`` of deliveries as the database has them; there are sixteen pairs."""
+    return best(Delivery(one), Delivery(other)).value
+
+
+@lru_cache(1024)
+def _standing(status: str, reason: str | None, deliveries: tuple[str, ...]) -> Standing:
+    """``stand`` of what the database has; a million messages share a handful of standings."""
+    return stand(MessageStatus(status), reason, map(Delivery, deliveries))
 
 
 def _differs(row: AnyRow, standing: Standing) -> bool:
@@ -206,38 +228,31 @@ def _differs(row: AnyRow, standing: Standing) -> bool:
     )
 
 
-def _write(connection: Connection, changed: dict[int, tuple[AnyRow, Standing]], at: int) -> None:
-    if not changed:
-        return
-    connection.execute(
-        _STAND,
-        [
+def _write(connection: Connection, changed: Mapping[Standing, list[AnyRow]], at: int) -> None:
+    """Write standings, each with one statement for all its messages, and count them."""
+    by_campaign: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for standing, rows in changed.items():
+        connection.execute(
+            _STAND,
             {
-                "message": message_id,
-                "status_after": standing.status,
-                "delivery_after": standing.delivery,
+                "ids": [row.id for row in rows],
+                "status_after": standing.status.value,
+                "delivery_after": standing.delivery.value,
                 "why": standing.reason,
                 "doubt": standing.in_doubt,
-                "sent": (row.sent_at or at)
-                if standing.status == MessageStatus.SENT
-                else row.sent_at,
-                "failed": at if standing.status == MessageStatus.FAILED else None,
-                "delivered": (row.delivered_at or at)
-                if standing.delivery is Delivery.DELIVERED
-                else None,
-            }
-            for message_id, (row, standing) in changed.items()
-        ],
-    )
-    by_campaign: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for row, standing in changed.values():
-        if row.campaign_id is not None:
-            count = by_campaign[row.campaign_id]
-            count[row.status] -= 1
-            count[standing.status] += 1
-            count["unconfirmed"] -= row.in_doubt
-            count["delivered"] += standing.delivery is Delivery.DELIVERED
-            count["delivered"] -= row.delivery == Delivery.DELIVERED
+                "sent": at if standing.status is MessageStatus.SENT else None,
+                "failed": at if standing.status is MessageStatus.FAILED else None,
+                "delivered": at if standing.delivery is Delivery.DELIVERED else None,
+            },
+        )
+        for row in rows:
+            if row.campaign_id is not None:
+                count = by_campaign[row.campaign_id]
+                count[row.status] -= 1
+                count[standing.status] += 1
+                count["unconfirmed"] -= row.in_doubt
+                count["delivered"] += standing.delivery is Delivery.DELIVERED
+                count["delivered"] -= row.delivery == Delivery.DELIVERED
     for campaign_id, count in sorted(by_campaign.items()):
         counters.add(
             connection,
@@ -260,7 +275,7 @@ def _settle_batches(connection: Connection, batch_ids: set[int], at: int) -> Non
 def _postpone(connection: Connection, unmatched: list[AnyRow], at: int) -> int:
     old = [row.id for row in unmatched if at - row.received_at >= KEPT_MS]
     if old:
-        connection.execute(delete(receipts).where(receipts.c.id.in_(old)))
+        connection.execute(_DELETE, {"ids": old})
     waiting = [row for row in unmatched if at - row.received_at < KEPT_MS]
     if waiting:
         connection.execute(
@@ -281,17 +296,60 @@ def waiting(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(receipts)).scalar_one())
 
 
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_FAILURES = (Delivery.UNDELIVERED, Delivery.EXPIRED)
+_BROUGHT = tuple(each.name for each in fields(InboxRow))
+_ARRAYS = (
+    func.unnest(
+        *(
+            bindparam(name, type_=ARRAY(BigInteger if name == "occurred_at" else Text))
+            for name in _BROUGHT
+        )
+    )
+    .table_valued(*_BROUGHT)
+    .render_derived()
+)
+_PUT_ARRAYS = insert(receipts).from_select(
+    ["account_id", "received_at", "due_at", *_BROUGHT],
+    select(
+        bindparam("account", type_=BigInteger),
+        bindparam("at", type_=BigInteger),
+        bindparam("at", type_=BigInteger),
+        *_ARRAYS.c,
+    ),
+)
+_PROVIDER_ID = case(
+    (receipts.c.provider_message_id == "", literal("reference:") + receipts.c.reference),
+    else_=receipts.c.provider_message_id,
+)
+"""What the provider calls the message; a receipt without that is known by its reference."""
+_MESSAGE_ID = (
+    select(provider_messages.c.message_id)
+    .where(
+        provider_messages.c.account_id == receipts.c.account_id,
+        provider_messages.c.provider_message_id == _PROVIDER_ID,
+    )
+    .scalar_subquery()  # not a join: a planner that errs would read the whole table for that
+)
 _DUE = (
-    select(receipts)
+    select(
+        receipts.c.id,
+        receipts.c.account_id,
+        receipts.c.reference,
+        receipts.c.delivery,
+        receipts.c.received_at,
+        receipts.c.tries,
+        _PROVIDER_ID.label("provider_id"),
+        _MESSAGE_ID.label("message_id"),
+    )
     .where(receipts.c.due_at <= bindparam("at"))
     .order_by(receipts.c.due_at, receipts.c.id)
     .limit(bindparam("limit"))
-    .with_for_update(skip_locked=True)
+    .with_for_update(skip_locked=True, of=receipts)
 )
-_KNOWN = select(provider_messages).where(
+_DELETE = delete(receipts).where(among(receipts.c.id, "ids"))
+_KNOWN = select(provider_messages.c.provider_message_id, provider_messages.c.message_id).where(
     provider_messages.c.account_id == bindparam("account"),
-    provider_messages.c.provider_message_id.in_(_IDS),
+    among(provider_messages.c.provider_message_id, "provider_ids"),
 )
 _ATTEMPT_OF = (
     select(attempts.c.id)
@@ -304,7 +362,7 @@ _ATTEMPT_OF = (
     .order_by(attempts.c.id.desc())
     .limit(1)
 )
-_CAMPAIGNS_OF = select(messages.c.campaign_id).where(messages.c.id.in_(_IDS)).distinct()
+_CAMPAIGNS_OF = select(messages.c.campaign_id).where(among(messages.c.id, "ids")).distinct()
 _LOCK_MESSAGES = (
     select(
         messages.c.id,
@@ -314,33 +372,40 @@ _LOCK_MESSAGES = (
         messages.c.reason,
         messages.c.delivery,
         messages.c.in_doubt,
-        messages.c.sent_at,
-        messages.c.delivered_at,
     )
-    .where(messages.c.id.in_(_IDS))
+    .where(among(messages.c.id, "ids"))
     .order_by(messages.c.id)
     .with_for_update()
 )
-_ATTEMPTS_OF = select(provider_messages).where(provider_messages.c.message_id.in_(_IDS))
+_ATTEMPTS_OF = select(
+    provider_messages.c.account_id,
+    provider_messages.c.provider_message_id,
+    provider_messages.c.message_id,
+    provider_messages.c.delivery,
+).where(among(provider_messages.c.message_id, "ids"))
 _IMPROVE = (
     update(provider_messages)
     .where(
         provider_messages.c.account_id == bindparam("account"),
-        provider_messages.c.provider_message_id == bindparam("provider_id"),
+        among(provider_messages.c.provider_message_id, "provider_ids"),
     )
     .values(delivery=bindparam("report"))
 )
+_DELIVERED_AT = bindparam("delivered", type_=BigInteger)
 _STAND = (
     update(messages)
-    .where(messages.c.id == bindparam("message"))
+    .where(among(messages.c.id, "ids"))
     .values(
         status=bindparam("status_after"),
         delivery=bindparam("delivery_after"),
         reason=bindparam("why"),
         in_doubt=bindparam("doubt"),
-        sent_at=bindparam("sent"),
+        # Times that are there already stay.
+        sent_at=func.coalesce(messages.c.sent_at, bindparam("sent", type_=BigInteger)),
         failed_at=bindparam("failed"),
-        delivered_at=bindparam("delivered"),
+        delivered_at=case(
+            (_DELIVERED_AT.is_not(None), func.coalesce(messages.c.delivered_at, _DELIVERED_AT))
+        ),
     )
 )
 _SETTLE_BATCH = (

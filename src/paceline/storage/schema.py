@@ -365,7 +365,9 @@ messages = Table(
     ),
     comment="`text` and `sender` only without a campaign; no indexed column changes when a message "
     "is sent, so that PostgreSQL can update it in place.",
-    postgresql_with={"fillfactor": "80"},
+    # Sending updates every row of a page: each needs room for its new version beside the old one,
+    # or it moves to another page and all indexes with it (four times the cost).
+    postgresql_with={"fillfactor": "45"},
     **NEVER_REUSED,
 )
 
@@ -391,6 +393,16 @@ attempts = Table(
     UniqueConstraint("batch_id", "fence"),
     comment="One submission, committed before its call. No outcome: it may have been made.",
     **NEVER_REUSED,
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("attempt_id", Id, primary_key=True, autoincrement=False),
+    Column("account_id", Id, nullable=False),
+    Column("provider_ids", Text, nullable=False),
+    comment="What the provider calls the messages of an attempt, until it is indexed in "
+    "`provider_messages`: a JSON object, message id to provider's id.",
 )
 
 provider_messages = Table(

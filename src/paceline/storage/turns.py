@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import (
@@ -11,11 +13,12 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
-    case,
     exists,
     func,
+    null,
     or_,
     select,
+    union_all,
     update,
 )
 
@@ -58,6 +61,7 @@ def reserve(
     """
     reserved: list[ReservedBatch] = []
     later: list[int] = []
+    at: int | None = None
     for position, account_id in enumerate(_accounts_with_work(connection, first_account)):
         # Only the first lock is waited for: workers go round from different ends, and who waited
         # with one account in hand could wait for ever. Whoever has the others serves them.
@@ -68,12 +72,25 @@ def reserve(
         turn = _Turns(connection, account, lease_ms, pacing)
         reserved += turn.take(want - len(reserved))
         later += turn.later
+        at = turn.at
         if len(reserved) == want:
             break
-    at = now(connection)
+    at = now(connection) if at is None else at
     if len(reserved) < want:
         later += _next_due(connection, at)
     return Reservation(reserved, at, min(later, default=None))
+
+
+@dataclass(slots=True)
+class _OpenLane:
+    """A lane with work and room. What it has to send is what there was as the turns began."""
+
+    lane: Lane
+    room: int
+    singles: bool
+    campaigns: deque[int]
+    """Ids, in the order of their turns."""
+    last_campaign: int | None
 
 
 class _Turns:
@@ -109,25 +126,22 @@ class _Turns:
         self, want: int, leased: dict[int, int], *, probing: bool
     ) -> Iterator[ReservedBatch]:
         turn = self.account.turn
-        open_lanes, last_campaign = self._open_lanes(leased)
-        before = {tenant_id: lane for tenant_id, (lane, _) in open_lanes.items()}
-        passes = dict(before)
-        while want and (lane := next_lane((lane for lane, _ in open_lanes.values()), turn)):
-            tenant_id = lane.tenant_id
-            batch = self._pick(tenant_id, last_campaign[tenant_id], probing=probing)
+        open_lanes = self._open_lanes(leased)
+        served_lanes: dict[int, _OpenLane] = {}
+        while want and (lane := next_lane((each.lane for each in open_lanes.values()), turn)):
+            chosen = open_lanes[lane.tenant_id]
+            batch = self._probe(chosen) if probing else self._pick(chosen)
             if batch is None:
-                del open_lanes[tenant_id]
+                del open_lanes[lane.tenant_id]
                 continue
-            lane, turn = served(lane, turn, cost=1)
-            passes[tenant_id] = lane
-            last_campaign[tenant_id] = batch.campaign_id or last_campaign[tenant_id]
-            room = open_lanes[tenant_id][1] - 1
-            open_lanes[tenant_id] = (lane, room)
-            if room == 0:
-                del open_lanes[tenant_id]
+            chosen.lane, turn = served(lane, turn, cost=1)
+            served_lanes[lane.tenant_id] = chosen
+            chosen.room -= 1
+            if chosen.room == 0:
+                del open_lanes[lane.tenant_id]
             want -= 1
             yield batch
-        self._remember(turn, before, passes, last_campaign)
+        self._remember(turn, served_lanes.values())
 
     def _leased(self) -> dict[int, int]:
         """Batches by tenant that are reserved (pace) or in hand at all (probing)."""
@@ -151,47 +165,62 @@ class _Turns:
             self.later.append(max(limits.open_at(window, limit, soon) - LOOKAHEAD_MS, self.at + 1))
         return room
 
-    def _open_lanes(
-        self, leased: dict[int, int]
-    ) -> tuple[dict[int, tuple[Lane, int]], dict[int, int]]:
-        open_lanes: dict[int, tuple[Lane, int]] = {}
-        last_campaign: dict[int, int] = {}
-        for row in self.connection.execute(
-            _LANES_WITH_WORK, {"account": self.account.id, "at": self.at}
-        ):
-            room = self._room(row, self.pacing.tenant, leased.get(row.tenant_id, 0))
+    def _open_lanes(self, leased: dict[int, int]) -> dict[int, _OpenLane]:
+        """The lanes with work whose window has room, by tenant."""
+        open_lanes: dict[int, _OpenLane] = {}
+        work = self.connection.execute(_WORK, {"account": self.account.id, "at": self.at})
+        for tenant_id, rows in groupby(work, key=lambda row: row.tenant_id):
+            things = list(rows)
+            lane = things[0]
+            room = self._room(lane, self.pacing.tenant, leased.get(tenant_id, 0))
             if room > 0:
-                open_lanes[row.tenant_id] = (Lane(row.tenant_id, row.pass_), room)
-                last_campaign[row.tenant_id] = row.last_campaign_id or 0
-        return open_lanes, last_campaign
+                campaign_ids = [row.campaign_id for row in things if row.campaign_id is not None]
+                open_lanes[tenant_id] = _OpenLane(
+                    Lane(tenant_id, lane.pass_),
+                    room,
+                    singles=len(campaign_ids) < len(things),
+                    campaigns=_behind(lane.last_campaign_id or 0, campaign_ids),
+                    last_campaign=lane.last_campaign_id,
+                )
+        return open_lanes
 
-    def _pick(self, tenant_id: int, last_campaign: int, *, probing: bool) -> ReservedBatch | None:
+    def _pick(self, lane: _OpenLane) -> ReservedBatch | None:
         """Reserve the lane's next batch: single messages first, then campaigns in turn."""
-        lane = {"account": self.account.id, "tenant": tenant_id, "at": self.at}
-        values = {"lease_until": self.lease_until, "now": self.at}
-        if probing:
-            row = self.connection.execute(_RESERVE_PROBE, lane | values).first()
-            return _reserved(row) if row else None
-        row = self.connection.execute(_RESERVE_SINGLE, lane | values).first()
-        if row is None:
-            campaign = self.connection.execute(
-                _NEXT_CAMPAIGN, lane | {"last": last_campaign}
-            ).scalar()
-            if campaign is None:
-                return None
-            row = self.connection.execute(
-                _RESERVE_OF_CAMPAIGN, lane | values | {"campaign": campaign}
-            ).first()
-        return _reserved(row) if row else None
+        if lane.singles:
+            if (batch := self._reserve(_RESERVE_SINGLE, lane)) is not None:
+                return batch
+            lane.singles = False
+        while lane.campaigns:
+            campaign = lane.campaigns[0]
+            batch = self._reserve(_RESERVE_OF_CAMPAIGN, lane, campaign=campaign)
+            if batch is not None:
+                lane.campaigns.rotate(-1)
+                lane.last_campaign = campaign
+                return batch
+            lane.campaigns.popleft()
+        return None
 
-    def _remember(
-        self,
-        turn: int,
-        before: dict[int, Lane],
-        passes: dict[int, Lane],
-        last_campaign: dict[int, int],
-    ) -> None:
-        if passes == before:
+    def _probe(self, lane: _OpenLane) -> ReservedBatch | None:
+        batch = self._reserve(_RESERVE_PROBE, lane)
+        if batch is not None:
+            lane.last_campaign = batch.campaign_id or lane.last_campaign
+        return batch
+
+    def _reserve(self, statement: Any, lane: _OpenLane, **more: int) -> ReservedBatch | None:
+        row = self.connection.execute(
+            statement,
+            {
+                "account": self.account.id,
+                "tenant": lane.lane.tenant_id,
+                "at": self.at,
+                "lease_until": self.lease_until,
+                **more,
+            },
+        ).first()
+        return None if row is None else ReservedBatch(*row)
+
+    def _remember(self, turn: int, lanes_served: Collection[_OpenLane]) -> None:
+        if not lanes_served:
             return
         self.connection.execute(_SET_TURN, {"account": self.account.id, "turn": turn})
         self.connection.execute(
@@ -199,14 +228,19 @@ class _Turns:
             [
                 {
                     "account": self.account.id,
-                    "tenant": tenant_id,
-                    "pass_": lane.pass_,
-                    "last_campaign": last_campaign[tenant_id],
+                    "tenant": each.lane.tenant_id,
+                    "pass_": each.lane.pass_,
+                    "last_campaign": each.last_campaign,
                 }
-                for tenant_id, lane in sorted(passes.items())
-                if lane != before[tenant_id]
+                for each in sorted(lanes_served, key=lambda each: each.lane.tenant_id)
             ],
         )
+
+
+def _behind(last: int, campaign_ids: list[int]) -> deque[int]:
+    """The campaigns in the order of their turns: those behind the last one served, then round."""
+    ids = sorted(campaign_ids)
+    return deque([i for i in ids if i > last] + [i for i in ids if i <= last])
 
 
 def _accounts_with_work(connection: Connection, first: int) -> list[int]:
@@ -219,18 +253,6 @@ def _next_due(connection: Connection, at: int) -> list[int]:
     """When the next waiting retry is due, if one waits."""
     due_at = connection.execute(_NEXT_DUE, {"at": at}).scalar()
     return [] if due_at is None else [due_at]
-
-
-def _reserved(row: Any) -> ReservedBatch:
-    return ReservedBatch(
-        row.id,
-        row.tenant_id,
-        row.account_id,
-        row.campaign_id,
-        row.fence,
-        row.generation,
-        row.seen_opt_outs,
-    )
 
 
 _AT: BindParameter[int] = bindparam("at")
@@ -262,53 +284,42 @@ _LEASED = (
     .group_by(batches.c.tenant_id)
 )
 
-_OF_LANE = and_(batches.c.account_id == _ACCOUNT, batches.c.tenant_id == _TENANT)
 _OF_CAMPAIGN_ROW = and_(
     batches.c.account_id == campaigns.c.account_id,
     batches.c.tenant_id == campaigns.c.tenant_id,
     batches.c.campaign_id == campaigns.c.id,
 )
 
-_LANES_WITH_WORK = (
+_SINGLES = select(lanes.c.tenant_id, null().label("campaign_id")).where(
+    lanes.c.account_id == _ACCOUNT,
+    exists().where(
+        batches.c.account_id == lanes.c.account_id,
+        batches.c.tenant_id == lanes.c.tenant_id,
+        batches.c.campaign_id.is_(None),
+        due(_AT),
+    ),
+)
+# By way of the campaigns, so that a paused one costs one look, not one per batch.
+_CAMPAIGNS = select(campaigns.c.tenant_id, campaigns.c.id).where(
+    campaigns.c.account_id == _ACCOUNT,
+    campaigns.c.status == CampaignStatus.SENDING,
+    exists().where(_OF_CAMPAIGN_ROW, due(_AT)),
+)
+_THINGS = union_all(_SINGLES, _CAMPAIGNS).subquery()
+# A row for each thing that a lane can send: a campaign, or (without a campaign) single messages.
+_WORK = (
     select(
-        lanes.c.tenant_id,
+        _THINGS.c.tenant_id,
+        _THINGS.c.campaign_id,
         lanes.c["pass"].label("pass_"),
         lanes.c.last_campaign_id,
         tenants.c.grants,
         tenants.c.rate_max,
         tenants.c.rate_window_ms,
     )
-    .join(tenants, tenants.c.id == lanes.c.tenant_id)
-    .where(
-        lanes.c.account_id == _ACCOUNT,
-        or_(
-            exists().where(
-                batches.c.account_id == lanes.c.account_id,
-                batches.c.tenant_id == lanes.c.tenant_id,
-                batches.c.campaign_id.is_(None),
-                due(_AT),
-            ),
-            # By way of the campaigns, so that a paused one costs one look, not one per batch.
-            exists().where(
-                campaigns.c.account_id == lanes.c.account_id,
-                campaigns.c.tenant_id == lanes.c.tenant_id,
-                campaigns.c.status == CampaignStatus.SENDING,
-                exists().where(_OF_CAMPAIGN_ROW, due(_AT)),
-            ),
-        ),
-    )
-)
-
-_NEXT_CAMPAIGN = (
-    select(campaigns.c.id)
-    .where(
-        campaigns.c.account_id == _ACCOUNT,
-        campaigns.c.tenant_id == _TENANT,
-        campaigns.c.status == CampaignStatus.SENDING,
-        exists().where(_OF_CAMPAIGN_ROW, due(_AT)),
-    )
-    .order_by(case((campaigns.c.id > bindparam("last"), 0), else_=1), campaigns.c.id)
-    .limit(1)
+    .join(lanes, and_(lanes.c.tenant_id == _THINGS.c.tenant_id, lanes.c.account_id == _ACCOUNT))
+    .join(tenants, tenants.c.id == _THINGS.c.tenant_id)
+    .order_by(_THINGS.c.tenant_id)
 )
 
 
@@ -321,9 +332,9 @@ def _reserve(*candidates: Any) -> Any:
             status=BatchStatus.RESERVED,
             fence=batches.c.fence + 1,
             lease_until=bindparam("lease_until"),
-            updated_at=bindparam("now"),
+            updated_at=_AT,
         )
-        .returning(
+        .returning(  # the fields of ReservedBatch
             batches.c.id,
             batches.c.tenant_id,
             batches.c.account_id,
