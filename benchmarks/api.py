@@ -2,6 +2,8 @@
 
     python -m benchmarks.api --recipients 1000000 --clients 50 --database sqlite
 
+`paceline api` answers and `paceline worker` sends: two processes, on either database.
+
 Each client reads `GET /api/campaigns/{id}/status` once a second (`--every-ms`) from just before the
 campaign is started until it is completed; a latency counts from when the read was due, so that a
 read that had to wait for the one before it does not look fast. In every answer the figures have to
@@ -22,7 +24,7 @@ import uvloop
 from benchmarks import program
 from benchmarks.installation import WrongRunError, audience, complete, draft, ground
 from benchmarks.load import Load, load, request
-from benchmarks.processes import Client, served
+from benchmarks.processes import Client, served, working
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,11 @@ def measure(kind: str, recipients: int, clients: int, every_ms: int) -> Figures:
     """
     with ground(kind) as here, here.install() as installation:
         key = installation.key_of("benchmark")
-        with served(installation.environ) as (url, _), Client(url, key) as client:
+        with (
+            served(installation.environ, "api") as (url, _),
+            working(installation.environ),
+            Client(url, key) as client,
+        ):
             audience(client, recipients)
             campaign_id = draft(client)
             read = request(

@@ -26,6 +26,8 @@ from tests.postgres import running_postgres
 TEXT = "Hello {{first_name|there}}, our shop has 20% off everything until Sunday."
 NO_LIMIT = "1000000"
 POLL_S = 0.05
+POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min"}
+"""What anybody sets who runs PostgreSQL for more than a trial. Commits are as durable as ever."""
 DATABASES = ("sqlite", "postgres")
 
 
@@ -129,7 +131,7 @@ def _databases(kind: str, home: Path) -> Iterator[Callable[[], str]]:
         numbers = itertools.count(1)
         yield lambda: f"sqlite:///{home}/paceline-{next(numbers)}.db"
     else:
-        with running_postgres() as server:
+        with running_postgres(POSTGRES) as server:
             yield server.create_database
 
 

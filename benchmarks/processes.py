@@ -88,13 +88,19 @@ def served(
 
 
 @contextmanager
-def working(environ: Mapping[str, str]) -> Iterator[None]:
-    """`paceline worker`; it works as soon as it can."""
+def working(environ: Mapping[str, str]) -> Iterator[int]:
+    """`paceline worker`; it works as soon as it can. Gives its process id."""
     command = [str(_COMMANDS / "paceline"), "worker"]
     with _running(command, {**os.environ, **environ}, stdout=subprocess.DEVNULL) as process:
-        yield
+        yield process.pid
         if process.poll() is not None:
             raise ProcessFailedError(f"a worker ended; its exit code: {process.returncode}")
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU time that a running process has used so far, in seconds."""
+    used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
 
 
 def printed_by(module: str, *words: str) -> Any:

@@ -2,6 +2,9 @@
 
     python -m benchmarks.receipts --seconds 30 --during-launch --database sqlite
 
+`paceline api` takes them and `paceline worker` folds them: two processes, on either database, as
+one would run them for much traffic. Both share the machine with the clients here.
+
 A campaign is sent first; then the provider's ids of its messages come back as receipts. An answer
 of 202 means that the receipt is committed, so `accepted_per_s` is a rate of durable acceptance.
 When it ends, what waits in the inbox and for how long is reported. Then the inbox has to run empty
@@ -14,9 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +39,7 @@ from benchmarks.installation import (
     start,
 )
 from benchmarks.load import Load, load, request
-from benchmarks.processes import Client, served
+from benchmarks.processes import Client, cpu_s, served, working
 from paceline.storage import accounts
 from paceline.storage.database import now
 from paceline.storage.schema import campaigns, receipts
@@ -49,6 +53,8 @@ _ONE_A_DAY = {"rate_max": 1, "rate_window_ms": 86_400_000}
 class Measured:
     """One load. `backlog` and `backlog_age_s` are as it ended: receipts that were accepted and not
     folded yet, and how long the oldest had waited; `empty_after_s` is when the last was folded.
+    `cpu_us` is the CPU time of each process (PostgreSQL's not among them) per receipt, folding
+    included.
     """
 
     receipts: int
@@ -59,6 +65,7 @@ class Measured:
     backlog: int
     backlog_age_s: float
     empty_after_s: float
+    cpu_us: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +125,17 @@ def measure(kind: str, sizes: Sizes) -> Figures:
     """
     with ground(kind) as here, here.install() as installation:
         key = installation.key_of("benchmark")
-        with served(installation.environ) as (url, _):
+        with (
+            served(installation.environ, "api") as (url, api),
+            working(installation.environ) as worker,
+        ):
             with Client(url, key) as client:
                 audience(client, sizes.messages)
                 complete(client, draft(client))
             installation.insist(sizes.messages)
             posts = _Posts(url, _webhook(installation), _ids(here))
-            taker = _Taker(installation, url, posts, sizes)
+            processes = {"api": api, "worker": worker, "clients": os.getpid()}
+            taker = _Taker(installation, url, posts, sizes, processes)
             alone = taker.take_for(sizes.seconds)
             beside = taker.take_during_a_launch() if sizes.launch else None
             delivered = installation.database.read_now(_delivered)
@@ -147,16 +158,24 @@ def measure(kind: str, sizes: Sizes) -> Figures:
 class _Taker:
     """Lets receipts come in and watches what becomes of them."""
 
-    def __init__(self, installation: Installation, url: str, posts: _Posts, sizes: Sizes) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        url: str,
+        posts: _Posts,
+        sizes: Sizes,
+        processes: Mapping[str, int],
+    ) -> None:
         self.installation = installation
         self.url = url
         self.posts = posts
         self.sizes = sizes
+        self.processes = processes
         self.broken: list[str] = []
 
     def take_for(self, seconds: float) -> Measured:
         until = time.monotonic() + seconds
-        return self._measured(uvloop.run(self._load(lambda: time.monotonic() < until)))
+        return self._measured(self._load(lambda: time.monotonic() < until))
 
     def take_during_a_launch(self) -> Measured:
         key = self.installation.key_of("launching", **_ONE_A_DAY)
@@ -168,7 +187,7 @@ class _Taker:
                 start(client, campaign_id)
                 launched(client, campaign_id)
 
-            return self._measured(uvloop.run(self._load_while(launch)))
+            return self._measured(self._load_while(launch))
 
     async def _load_while(self, work: Callable[[], None]) -> Load:
         working = asyncio.create_task(asyncio.to_thread(work))
@@ -179,7 +198,9 @@ class _Taker:
     async def _load(self, going: Callable[[], bool]) -> Load:
         return await load(self.url, self.posts, connections=self.sizes.connections, going=going)
 
-    def _measured(self, load: Load) -> Measured:
+    def _measured(self, loading: Coroutine[Any, Any, Load]) -> Measured:
+        before = self._cpu_s()
+        load = uvloop.run(loading)
         backlog, age_ms = self.installation.database.read_now(_backlog)
         ended = time.monotonic()
         while self.installation.database.read_now(_backlog)[0]:
@@ -187,6 +208,7 @@ class _Taker:
                 self.broken.append(f"the inbox is not empty after {_EMPTY_WITHIN_S:g} s")
                 break
             time.sleep(0.1)
+        used = {name: cpu - before[name] for name, cpu in self._cpu_s().items()}
         if refused := {status: n for status, n in load.statuses.items() if status != 202}:
             self.broken.append(f"answers other than 202: {refused}")
         return Measured(
@@ -198,7 +220,11 @@ class _Taker:
             backlog=backlog,
             backlog_age_s=round(age_ms / 1000, 2),
             empty_after_s=round(time.monotonic() - ended, 2),
+            cpu_us={name: round(cpu * 1e6 / load.statuses[202]) for name, cpu in used.items()},
         )
+
+    def _cpu_s(self) -> dict[str, float]:
+        return {name: cpu_s(pid) for name, pid in self.processes.items()}
 
 
 def _webhook(installation: Installation) -> str:

@@ -2,14 +2,16 @@
 
     python -m benchmarks.yardstick DATABASE_URL PROVIDER_URL RECIPIENTS BATCH_SIZE CONCURRENCY
 
-Launch: every contact becomes a message row, in chunks, and sending begins with the first. For each
-batch: commit a reservation, load and render, commit an intent, make the call, commit each message's
-result with its provider's id. There are no limits, fences, leases, suppressions, counters,
-receipts, logs or retries: any failure ends the run. It uses Paceline's way to the database
-(durability included), its HTTP client and its JSON, so a ratio to it is what the rest costs.
+On Paceline's own tables, with its launch, its rendering, its way to the database (durability
+included) and its HTTP client: commit a reservation, load and render, commit an intent (both windows
+written, the attempt written), make the call, commit the record (messages, batch, attempt, the
+campaign's counters). Each of these steps is the fewest statements that write this down. There are
+no checks (limits, turns, fences, leases, opt-outs, the account's state, doubt), no logs, no
+metrics, no receipts and nothing that makes them possible, and any failure ends the run. So the
+ratio of Paceline's speed to this one is what all that costs.
 
-Used by `benchmarks.campaign --yardstick`; prints `{"seconds": …}`, from before the first chunk of
-the launch until the last result is committed. The database must be empty.
+Used by `benchmarks.campaign --yardstick`; prints `{"seconds": …}`, from before the campaign is
+started until the last record is committed. The database must be empty.
 """
 
 from __future__ import annotations
@@ -28,13 +30,19 @@ from sqlalchemy import Connection
 from sqlalchemy import text as sql
 
 from paceline.domain.outcome import Answered
+from paceline.engine.interpreter import keep_the_event_loop_quick
+from paceline.engine.rendering import render
+from paceline.engine.worker import AT_THE_GATE
 from paceline.providers import create
-from paceline.providers.base import Account, OutgoingMessage, Provider
+from paceline.providers.base import Account, Provider
 from paceline.settings import sqlalchemy_url
-from paceline.storage.database import Database, is_postgres
-from paceline.storage.launches import CHUNK
+from paceline.storage import accounts, campaigns, launches, migrate, tenants
+from paceline.storage.batches import ReservedBatch
+from paceline.storage.database import Database, now
 
-"""As Paceline's launch."""
+_TEXT = "Hello {{first_name|there}}, our shop has 20% off everything until Sunday."
+_LOOK_AGAIN_S = 0.02
+"""While the launch goes on, what it wrote meanwhile is looked for this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +65,11 @@ async def run(task: Task) -> float:
     database = Database(sqlalchemy_url(task.database_url))
     provider = create(Account("mitto", task.provider_url, "benchmark", "benchmark"))
     try:
-        database.write_now(_fill, task.recipients)
+        migrate.upgrade(database)
+        campaign_id = database.write_now(_fill, task)
+        keep_the_event_loop_quick()
         started = time.perf_counter()
-        await _Engine(database, provider, task).run()
+        await _Engine(database, provider, task, campaign_id).run()
         return time.perf_counter() - started
     finally:
         await provider.aclose()
@@ -67,12 +77,15 @@ async def run(task: Task) -> float:
 
 
 class _Engine:
-    """Holds twice as many batches as it makes calls at a time, as Paceline's worker does."""
+    """Holds as many batches as Paceline's worker does, and makes as many calls at a time."""
 
-    def __init__(self, database: Database, provider: Provider, task: Task) -> None:
+    def __init__(
+        self, database: Database, provider: Provider, task: Task, campaign_id: int
+    ) -> None:
         self.database = database
         self.provider = provider
         self.task = task
+        self.campaign_id = campaign_id
         self.places = asyncio.Semaphore(task.concurrency)
         self.in_hand: set[asyncio.Task[None]] = set()
 
@@ -80,9 +93,9 @@ class _Engine:
         launching = asyncio.create_task(self._launch())
         while True:
             over = launching.done()  # looked at first: what it wrote before that is found below
-            free = 2 * self.task.concurrency - len(self.in_hand)
-            for batch_id in await self.database.write(_reserve, free):
-                self.in_hand.add(asyncio.create_task(self._send(batch_id)))
+            free = self.task.concurrency + AT_THE_GATE - len(self.in_hand)
+            for batch in await self.database.write(_reserve, free):
+                self.in_hand.add(asyncio.create_task(self._send(batch)))
             if over and not self.in_hand:
                 break
             waiting_for = self.in_hand | (set() if over else {launching})
@@ -95,115 +108,108 @@ class _Engine:
 
     async def _launch(self) -> None:
         size = self.task.batch_size
-        chunk = max(CHUNK // size, 1) * size
-        for first in range(0, self.task.recipients, chunk):
-            await self.database.write(_write_chunk, first, first + chunk, size)
+        chunk = await self.database.write(launches.start, None, self.campaign_id, batch_size=size)
+        while not chunk.finished:
+            chunk = await self.database.write(_next_chunk, self.campaign_id)
 
-    async def _send(self, batch_id: int) -> None:
-        ids, outgoing = await self.database.read(_render, batch_id)
-        call = self.provider.prepare("Benchmark", outgoing)
+    async def _send(self, batch: ReservedBatch) -> None:
+        rendered = await self.database.read(render, batch)
+        call = self.provider.prepare(rendered.sender, rendered.outgoing)
         async with self.places:
             assert await call.connect() is None
-            await self.database.write(_intend, batch_id)
+            attempt_id = await self.database.write(_intend, batch, len(rendered.message_ids))
             outcome = await call.submit(math.inf)
             assert isinstance(outcome, Answered), outcome
             assert not outcome.rejections, outcome
-            await self.database.write(_record, batch_id, outcome.provider_ids, ids)
+            await self.database.write(_record, batch, attempt_id)
 
 
-_LOOK_AGAIN_S = 0.02
-"""While the launch goes on: the rows it wrote meanwhile are looked for this often."""
-
-
-def _fill(connection: Connection, recipients: int) -> None:
-    """The tables, with contacts in one of them."""
-    postgres = is_postgres(connection)
-    integer = "BIGINT" if postgres else "INTEGER"
-    for statement in _TABLES:
-        # As Paceline's: room in every page, so that PostgreSQL can update rows in place.
-        room = " WITH (fillfactor = 80)" if postgres and "messages (" in statement else ""
-        connection.execute(sql(statement.format(id=integer) + room))
-    connection.execute(
-        sql("INSERT INTO contacts VALUES (:id, :phone, :name)"),
-        [
-            {"id": n, "phone": f"+3069{10_000_000 + n}", "name": f"Name{n}"}
-            for n in range(recipients)
-        ],
+def _fill(connection: Connection, task: Task) -> int:
+    """A tenant, its contacts and its campaign; the campaign's id."""
+    tenant = tenants.keep(connection, "benchmark")
+    account = accounts.keep(
+        connection,
+        name="benchmark",
+        values={
+            "provider": "mitto",
+            "base_url": task.provider_url,
+            "external_id": "benchmark",
+            "api_key": "benchmark",
+            "sender": "Benchmark",
+        },
     )
+    connection.execute(
+        _CONTACTS, {"tenant": tenant.id, "until": task.recipients, "now": now(connection)}
+    )
+    draft = campaigns.create(
+        connection,
+        tenant.id,
+        account_id=account.id,
+        name="Benchmark",
+        text=_TEXT,
+        sender="Benchmark",
+    )
+    return int(draft.id)
 
 
-def _write_chunk(connection: Connection, first: int, until: int, size: int) -> None:
-    span = {"first": first, "until": until}
-    connection.execute(_MESSAGES, span | {"size": size})
-    connection.execute(_BATCHES, span)
+def _next_chunk(connection: Connection, campaign_id: int) -> launches.Launched:
+    chunk = launches.write_chunk(connection, campaign_id)
+    assert chunk is not None
+    return chunk
 
 
-def _reserve(connection: Connection, most: int) -> list[int]:
-    return list(connection.execute(_RESERVE, {"most": most}).scalars()) if most else []
+def _reserve(connection: Connection, most: int) -> Sequence[ReservedBatch]:
+    if not most:
+        return ()
+    return [ReservedBatch(*row) for row in connection.execute(_RESERVE, {"most": most})]
 
 
-def _render(connection: Connection, batch_id: int) -> tuple[list[int], list[OutgoingMessage]]:
-    rows = connection.execute(_LOAD, {"batch": batch_id}).all()
-    return [row.id for row in rows], [
-        OutgoingMessage(
-            row.phone, f"Hello {row.name}, our shop has 20% off everything until Sunday.", ""
-        )
-        for row in rows
-    ]
+def _intend(connection: Connection, batch: ReservedBatch, size: int) -> int:
+    at = now(connection)
+    ids = {"batch": batch.id, "tenant": batch.tenant_id, "account": batch.account_id}
+    connection.execute(_SPEND_TENANT, ids | {"window": f"[{at},1]"})
+    connection.execute(_SPEND_ACCOUNT, ids | {"window": f"[{at},1]"})
+    connection.execute(_MOVE, ids | {"status": "submitting"})
+    attempt = {"campaign": batch.campaign_id, "fence": batch.fence, "size": size, "now": at}
+    attempt_id: int = connection.execute(_ATTEMPT, ids | attempt).scalar_one()
+    return attempt_id
 
 
-def _intend(connection: Connection, batch_id: int) -> None:
-    connection.execute(_ATTEMPT, {"batch": batch_id})
-    connection.execute(_MOVE, {"batch": batch_id, "status": "submitting"})
+def _record(connection: Connection, batch: ReservedBatch, attempt_id: int) -> None:
+    at = now(connection)
+    sent = connection.execute(_SENT, {"batch": batch.id, "now": at}).rowcount
+    connection.execute(_MOVE, {"batch": batch.id, "status": "done"})
+    connection.execute(_FINISH, {"attempt": attempt_id, "now": at})
+    connection.execute(_COUNT, {"campaign": batch.campaign_id, "sent": sent})
 
 
-def _record(
-    connection: Connection, batch_id: int, provider_ids: Sequence[str | None], ids: list[int]
-) -> None:
-    if is_postgres(connection):
-        connection.execute(_SENT, {"provider_ids": list(provider_ids), "ids": ids})
-    else:
-        sent = list(zip(provider_ids, ids, strict=True))
-        connection.exec_driver_sql(_SENT_ONE_BY_ONE, sent)
-    connection.execute(_MOVE, {"batch": batch_id, "status": "done"})
-    connection.execute(_FINISH, {"batch": batch_id})
-
-
-_TABLES = (
-    "CREATE TABLE contacts (id {id} PRIMARY KEY, phone TEXT NOT NULL, name TEXT NOT NULL)",
-    (
-        "CREATE TABLE messages (id {id} PRIMARY KEY, batch_id BIGINT NOT NULL,"
-        " phone TEXT NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL, provider_id TEXT)"
-    ),
-    "CREATE INDEX messages_of_batch ON messages (batch_id)",
-    "CREATE TABLE batches (id {id} PRIMARY KEY, status TEXT NOT NULL)",
-    "CREATE INDEX batches_queued ON batches (id) WHERE status = 'queued'",
-    "CREATE TABLE attempts (batch_id {id} PRIMARY KEY, outcome TEXT)",
-)
-
-
-_MESSAGES = sql(
-    "INSERT INTO messages SELECT id, id / :size, phone, name, 'queued', NULL FROM contacts"
-    " WHERE id >= :first AND id < :until"
-)
-_BATCHES = sql(
-    "INSERT INTO batches SELECT DISTINCT batch_id, 'queued' FROM messages"
-    " WHERE id >= :first AND id < :until"
+_CONTACTS = sql(
+    "WITH RECURSIVE numbers (n) AS"
+    " (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :until)"
+    " INSERT INTO contacts (tenant_id, phone, first_name, attributes, created_at, updated_at)"
+    " SELECT :tenant, '+3069' || (10000000 + n), 'Name' || n, '{}', :now, :now FROM numbers"
 )
 _RESERVE = sql(
-    "UPDATE batches SET status = 'reserved' WHERE id IN"
-    " (SELECT id FROM batches WHERE status = 'queued' ORDER BY id LIMIT :most) RETURNING id"
+    "UPDATE batches SET status = 'reserved', fence = fence + 1 WHERE id IN"
+    " (SELECT id FROM batches WHERE status = 'queued' ORDER BY account_id, tenant_id, campaign_id,"
+    " due_at, id LIMIT :most)"
+    " RETURNING id, tenant_id, account_id, campaign_id, fence, generation, seen_opt_outs"
 )
-_LOAD = sql("SELECT id, phone, name FROM messages WHERE batch_id = :batch ORDER BY id")
-_ATTEMPT = sql("INSERT INTO attempts (batch_id) VALUES (:batch)")
+_SPEND_TENANT = sql("UPDATE tenants SET grants = :window WHERE id = :tenant")
+_SPEND_ACCOUNT = sql("UPDATE traffic_accounts SET grants = :window WHERE id = :account")
 _MOVE = sql("UPDATE batches SET status = :status WHERE id = :batch")
-_SENT = sql(
-    "UPDATE messages SET status = 'sent', provider_id = answer.provider_id FROM"
-    " unnest(CAST(:provider_ids AS text[]), CAST(:ids AS bigint[])) AS answer (provider_id, id)"
-    " WHERE messages.id = answer.id"
+_ATTEMPT = sql(
+    "INSERT INTO attempts (tenant_id, account_id, campaign_id, batch_id, fence, generation, size,"
+    " worker, started_at, send_by)"
+    " VALUES (:tenant, :account, :campaign, :batch, :fence, 0, :size, 'yardstick', :now, :now)"
+    " RETURNING id"
 )
-_SENT_ONE_BY_ONE = "UPDATE messages SET status = 'sent', provider_id = ? WHERE id = ?"
-_FINISH = sql("UPDATE attempts SET outcome = 'accepted' WHERE batch_id = :batch")
+_SENT = sql("UPDATE messages SET status = 'sent', sent_at = :now WHERE batch_id = :batch")
+_FINISH = sql("UPDATE attempts SET outcome = 'answered', finished_at = :now WHERE id = :attempt")
+_COUNT = sql(
+    "UPDATE campaigns SET queued = queued - :sent, sent = sent + :sent,"
+    " processed = processed + :sent WHERE id = :campaign"
+)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -52,14 +52,18 @@ class PostgresServer:
         self._admin.close()
 
 
+SMALL = {"shared_buffers": "32MB"}
+"""Settings of a server for tests, of which several may run at once."""
+
+
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(settings: Mapping[str, str] = SMALL) -> Iterator[PostgresServer]:
     """A server of its own, as durable as in production, stopped and removed at the end."""
     # In /tmp itself: the path of a socket is limited to 107 bytes, and as root the server runs as
     # another user, who cannot enter other temporary directories.
     home = Path(tempfile.mkdtemp(prefix="paceline-postgres-"))
     try:
-        with _running(home) as socket:
+        with _running(home, settings) as socket:
             server = PostgresServer(socket)
             yield server
             server.close()
@@ -68,9 +72,9 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def _running(home: Path) -> Iterator[Path]:
+def _running(home: Path, settings: Mapping[str, str]) -> Iterator[Path]:
     """Start a server under `home` and stop it at the end; gives its socket's directory."""
-    server = _prepared_postgres(home)
+    server = _prepared_postgres(home, settings)
     server.start()
     running = server.get_postmaster_info()
     watchdog = _stop_if_killed(running.pid, home)
@@ -97,12 +101,12 @@ def _stop_if_killed(server: int, home: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _prepared_postgres(home: Path) -> Any:
+def _prepared_postgres(home: Path, settings: Mapping[str, str]) -> Any:
     data = home / "data"
     server = _starter()(data, cleanup_mode="stop", start=False)
     server.ensure_pgdata_inited()
     with (data / "postgresql.conf").open("a") as configuration:
-        configuration.write("shared_buffers = 32MB\n")
+        configuration.writelines(f"{name} = {value}\n" for name, value in settings.items())
     return server
 
 

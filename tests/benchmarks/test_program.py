@@ -72,7 +72,7 @@ def test_nothing_is_left_of_a_benchmark_that_is_interrupted_in_mid_load(sent, co
     )
     try:
         wait_until(lambda: takes_receipts_in(tmp_path))
-        assert len(marked(mark)) == 3  # itself, the provider, Paceline
+        assert len(marked(mark)) == 4  # itself, the provider, API and worker
         benchmark.send_signal(sent)
         printed, _ = benchmark.communicate(timeout=PATIENCE_S)
     finally:
