@@ -191,9 +191,9 @@ def test_audit_finds_a_difference_and_ends_with_1(run: Run, tmp_path: Path) -> N
 def test_doctor_says_what_is_missing_and_how_to_mend_it(run: Run) -> None:
     done = run("doctor", "--json")
     assert done.returncode == 1
-    bad = {each["check"]: each["mend"] for each in json.loads(done.stdout) if not each["ok"]}
-    assert "paceline key create" in bad["API keys"]
-    assert "MITTO_API_KEY" in bad["traffic accounts"]
+    bad = {each["code"]: each["mend"] for each in json.loads(done.stdout)}
+    assert "paceline key create" in bad["no_api_key"]
+    assert "MITTO_API_KEY" in bad["no_account"]
 
 
 def test_parts_counts_and_names_what_makes_it_unicode(run: Run) -> None:

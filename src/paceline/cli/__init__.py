@@ -11,6 +11,6 @@ def main() -> int:
     import sys
 
     from paceline.cli.failures import run
-    from paceline.cli.program import program
+    from paceline.cli.program import command
 
-    return run(program(sys.argv[1:]))
+    return run(command(sys.argv[1:]))

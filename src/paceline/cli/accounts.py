@@ -17,22 +17,33 @@ from paceline.engine.adapters import Adapters
 from paceline.storage import accounts, tenants
 from paceline.storage.database import AnyRow
 
-account = group("Add, list, test and release traffic accounts.")
-AccountId = Annotated[int, typer.Argument(help="The account's id.")]
+account = group(
+    """
+    Add, list, test and release traffic accounts.
+
+    A traffic account is one contract with one provider. With MITTO_API_KEY,
+    SMS_TRAFFIC_ACCOUNT_ID and MITTO_SENDER set, there is one without this.
+    """
+)
+AccountId = Annotated[int, typer.Argument(metavar="ID", help="The traffic account's id.")]
 
 
 @account.command()
 def add(
-    name: Annotated[str, typer.Argument(help="What you call it.")],
-    provider: Annotated[str, typer.Option(help="mitto or simulator.")],
-    base_url: Annotated[str, typer.Option(help="Where the provider's API is.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What you call the account.")],
+    provider: Annotated[str, typer.Option(help="The provider: mitto or simulator.")],
+    base_url: Annotated[str, typer.Option(help="The web address of the provider's API.")],
     external_id: Annotated[str, typer.Option(help="What the provider calls the account.")],
-    sender: Annotated[str, typer.Option(help="Who messages come from by default.")],
+    sender: Annotated[
+        str, typer.Option(help="Who messages come from unless a campaign says otherwise.")
+    ],
     api_key: Annotated[
-        str, typer.Option(prompt=True, hide_input=True, help="Asked for when it is left out.")
+        str,
+        typer.Option(prompt=True, hide_input=True, help="The provider's key; without it, asked."),
     ],
     tenant_name: Annotated[
-        str | None, typer.Option("--tenant", help="Only for this tenant; else shared.")
+        str | None,
+        typer.Option("--tenant", help="The only tenant that may use it; without it, all may."),
     ] = None,
     *,
     as_json: AsJson = False,
@@ -59,7 +70,7 @@ def add(
 
 @account.command("list")
 def list_accounts(*, as_json: AsJson = False) -> None:
-    """List all traffic accounts and how they are."""
+    """List all traffic accounts, and which are held or closed, and why."""
     with session() as here:
         rows = [_shown(row) for row in here.database.read_now(accounts.all_of)]
     if as_json:
@@ -71,7 +82,7 @@ def list_accounts(*, as_json: AsJson = False) -> None:
 
 @account.command()
 def test(account_id: AccountId) -> None:
-    """Open a connection to the provider, without sending anything."""
+    """Connect to the provider, without sending anything; exit 4 if it fails."""
     with session() as here:
         row = here.database.read_now(accounts.get, account_id)
         reach(here, row)
@@ -80,7 +91,7 @@ def test(account_id: AccountId) -> None:
 
 @account.command()
 def release(account_id: AccountId, *, as_json: AsJson = False) -> None:
-    """Let a held account send again, after its credentials or money were mended."""
+    """Let a held account send again, once its key or credit is mended."""
     with session() as here:
         row = here.database.write_now(accounts.release, account_id)
     say_json(_shown(row)) if as_json else say_facts(_shown(row))

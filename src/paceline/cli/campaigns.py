@@ -19,9 +19,18 @@ from paceline.engine.orders import Orders, Shown
 from paceline.engine.waiting import Cause
 from paceline.storage.doubt import Decision
 
-campaign = group("Make, start, watch and decide about campaigns.")
+campaign = group(
+    """
+    Make, start, watch and decide about campaigns.
 
-CampaignId = Annotated[int, typer.Argument(help="The campaign's id.")]
+    Example:
+    paceline campaign create --name Spring --text 'Hello {{first_name|there}}!'
+    paceline campaign start 1
+    paceline campaign watch 1
+    """
+)
+
+CampaignId = Annotated[int, typer.Argument(metavar="ID", help="The campaign's id.")]
 _WATCH_EVERY_S = 0.5
 _FACTS = (
     "id",
@@ -40,15 +49,30 @@ _FACTS = (
 
 @campaign.command()
 def create(
-    name: Annotated[str, typer.Option(help="What people call it.")],
+    name: Annotated[str, typer.Option(help="What you call the campaign.")],
     text: Annotated[
-        str, typer.Option(help="With merge tags such as {{first_name|there}}; @FILE reads a file.")
+        str,
+        typer.Option(help="The text, with tags such as {{first_name|there}}; @FILE reads a file."),
     ],
-    list_id: Annotated[int | None, typer.Option("--list", help="A list; else everybody.")] = None,
-    sender: Annotated[str | None, typer.Option(help="Else the account's.")] = None,
-    account: Annotated[int | None, typer.Option(help="A traffic account's id.")] = None,
-    scheduled_at: Annotated[str | None, typer.Option("--at", help="ISO 8601.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Such as Europe/Athens.")] = None,
+    list_id: Annotated[
+        int | None,
+        typer.Option("--list", help="The id of a list of contacts; without it, all contacts."),
+    ] = None,
+    sender: Annotated[
+        str | None, typer.Option(help="Who it comes from; without it, the account's sender.")
+    ] = None,
+    account: Annotated[
+        int | None, typer.Option(help="The traffic account's id; without it, the default one.")
+    ] = None,
+    scheduled_at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", help="When to start by itself: 2027-03-01T09:00Z, or without Z in --timezone."
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="The time zone of an --at without Z, such as Europe/Athens.")
+    ] = None,
     tenant_name: TenantName = None,
     *,
     as_json: AsJson = False,
@@ -69,8 +93,10 @@ def create(
 
 @campaign.command("list")
 def list_campaigns(
-    status: Annotated[CampaignStatus | None, typer.Option(help="Only these.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    status: Annotated[
+        CampaignStatus | None, typer.Option(help="Only campaigns in this state.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
     tenant_name: TenantName = None,
     *,
     as_json: AsJson = False,
@@ -134,7 +160,10 @@ def resume(
 def cancel(
     campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
 ) -> None:
-    """Cancel a campaign: what is queued fails with reason cancelled, what is in doubt stays so."""
+    """Cancel a campaign for good; messages that are queued fail with reason cancelled.
+
+    Messages that may have been sent stay unconfirmed until you decide.
+    """
     _order(tenant_name, lambda orders, tenant: orders.cancel(tenant, campaign_id), as_json)
 
 
@@ -142,9 +171,10 @@ def cancel(
 def watch(
     campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
 ) -> None:
-    """Follow a campaign until it is over: a line (or, with --json, a document) per change.
+    """Follow a campaign until it is over, with a line for each change.
 
-    Exit status 1 unless it is completed: cancelled, failed, or waiting for your decision.
+    Exit status 0 when it is completed; 1 when it is cancelled or failed, or
+    waits for your decision. With --json, each line is a document.
     """
     with session() as here:
         tenant = here.tenant(tenant_name)
@@ -160,12 +190,21 @@ def unconfirmed(
     campaign_id: CampaignId,
     tenant_name: TenantName = None,
     *,
-    resend: Annotated[bool, typer.Option("--resend", help="Send again, perhaps twice.")] = False,
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Send them again, some perhaps twice.")
+    ] = False,
     fail: Annotated[bool, typer.Option("--fail", help="Count them as failed.")] = False,
     accept: Annotated[bool, typer.Option("--accept", help="Count them as sent.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Decide about messages that may have been sent and nobody knows."""
+    """Decide what becomes of messages that may or may not have been sent.
+
+    A call to the provider was not answered, so nobody knows. Compare with the
+    provider's own log, then choose one option.
+
+    Example:
+    paceline campaign unconfirmed 1 --accept
+    """
     if resend + fail + accept != 1:
         raise typer.BadParameter("choose one of --resend, --fail and --accept")
     decision = Decision.RESEND if resend else Decision.FAIL if fail else Decision.ACCEPT

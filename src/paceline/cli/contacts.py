@@ -20,7 +20,15 @@ from paceline.domain.errors import InvalidInputError
 from paceline.engine.imports import Imported, import_contacts
 from paceline.storage import contacts
 
-contact = group("Import and export contacts.")
+contact = group(
+    """
+    Import and export contacts.
+
+    Example:
+    paceline contact import people.csv --country GR
+    paceline contact export >people.csv
+    """
+)
 _CHUNK = 1 << 16
 _PAGE = 1000
 _NAMED = 20
@@ -30,17 +38,27 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @contact.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header line.")],
-    list_id: Annotated[int | None, typer.Option("--list", help="Put all on this list.")] = None,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A CSV file whose first line names the columns.")
+    ],
+    list_id: Annotated[
+        int | None, typer.Option("--list", help="The id of a list to put them on.")
+    ] = None,
     country: Annotated[
-        str | None, typer.Option(help="Of numbers without a country code, such as GR.")
+        str | None, typer.Option(help="The country of numbers without a country code, such as GR.")
     ] = None,
     tenant_name: TenantName = None,
     *,
-    strict: Annotated[bool, typer.Option("--strict", help="All rows or none.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Import nothing if a row is bad.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import contacts; bad rows are named and the rest is imported (exit status 6)."""
+    """Import contacts from a CSV file; bad rows are named, the rest is imported.
+
+    Columns: phone (needed), first_name, last_name; any other becomes an
+    attribute and can be used in a text. Exit status 6 when rows were bad.
+    """
     with session() as here:
         imported = _imported(here, file, list_id, country, tenant_name, strict=strict)
     document = ImportResult.of(imported).model_dump(mode="json")
@@ -60,9 +78,13 @@ def import_file(
 @contact.command("export")
 def export(
     tenant_name: TenantName = None,
-    list_id: Annotated[int | None, typer.Option("--list", help="Only this list.")] = None,
+    list_id: Annotated[
+        int | None, typer.Option("--list", help="Only contacts on the list with this id.")
+    ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON object a line instead of CSV.")
+    ] = False,
 ) -> None:
     """Write all contacts to stdout, as CSV or as JSON lines."""
     with session() as here:

@@ -17,12 +17,23 @@ from paceline.storage import launches, migrate, restart
 from paceline.storage.database import Database
 from paceline.storage.migrate import SchemaState
 
-db = group("Upgrade, check, and distrust a database put back from a backup.")
+db = group(
+    """
+    Upgrade and check the database, or say that a backup was put back.
+
+    Example:
+    paceline db check
+    paceline db upgrade
+    """
+)
 
 
 @db.command()
 def upgrade() -> None:
-    """Bring the schema to this version; stop all workers and make a backup first."""
+    """Bring the schema to this version.
+
+    Stop every other process and make a backup first.
+    """
     settings = settings_of_process(quiet=True)
     make_folder(settings)
     database = Database(sqlalchemy_url(settings.database_url))
@@ -38,7 +49,7 @@ def upgrade() -> None:
 
 @db.command()
 def check(*, as_json: AsJson = False) -> None:
-    """Say whether the schema is the one this version works with; exit 3 when it is not."""
+    """Check that the schema is the one of this version; exit 3 when it is not."""
     settings = settings_of_process(quiet=True)
     database = Database(sqlalchemy_url(settings.database_url))
     try:
@@ -53,13 +64,14 @@ def check(*, as_json: AsJson = False) -> None:
 @db.command()
 def restored(
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell Paceline that a backup was put back.
+    """Say that a backup was put back, so that nothing is sent twice.
 
-    Some of what the backup calls queued may have gone out after it was made: campaigns are paused
-    and what they have queued is unconfirmed until you decide (paceline campaign unconfirmed).
+    Some of what the backup calls queued may have gone out after it was made.
+    Campaigns are paused, and what they have queued is unconfirmed until you
+    decide: paceline campaign unconfirmed --help
     """
     if not yes:
         typer.confirm("Put everything that is queued in doubt?", abort=True, err=True)
@@ -80,7 +92,7 @@ def _finish_launches(database: Database) -> None:
 
 
 def audit(*, as_json: AsJson = False) -> None:
-    """Hold every counter and state against its rows; exit 1 on any difference."""
+    """Compare every counter with its rows; exit 1 on any difference."""
     with session() as here:
         differences = here.database.read_now(audits.differences)
     if as_json:

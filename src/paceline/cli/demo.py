@@ -62,16 +62,20 @@ _FAULTS: dict[str, Any] = {
 
 def demo(
     *,
-    fast: Annotated[bool, typer.Option("--fast", help="Without the pacing.")] = False,
-    leave: Annotated[bool, typer.Option("--exit", help="Do not keep serving.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="As fast as it goes, without a limit.")
+    ] = False,
+    leave: Annotated[
+        bool, typer.Option("--exit", help="End after the campaign instead of serving on.")
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
     ] = False,
 ) -> None:
-    """Send a campaign of 10,000 messages to a provider simulator and watch it.
+    """Watch a campaign of 10,000 messages go to a simulated provider.
 
-    Nothing leaves this machine. The database is demo.db in the data directory; afterwards the API
-    keeps serving until Ctrl-C.
+    Nothing leaves this machine. The database is demo.db in PACELINE_DATA_DIR.
+    Afterwards the API serves on until Ctrl-C.
     """
     settings = _settings(os.environ, fast=fast)
     telemetry.configure("error", "auto")

@@ -13,21 +13,40 @@ from paceline.clock import iso
 from paceline.storage import tenants
 from paceline.storage.database import AnyRow
 
-key = group("Make, list and revoke API keys.")
-tenant = group("List tenants and set their limits.")
+key = group(
+    """
+    Make, list and revoke API keys.
+
+    Example:
+    paceline key create --tenant acme
+    """
+)
+tenant = group(
+    """
+    List tenants and set their limits.
+
+    Example:
+    paceline tenant limit acme --max 20 --window-ms 1000
+    """
+)
 
 
 @key.command("create")
 def create_key(
-    tenant_name: Annotated[str, typer.Option("--tenant", help="Made if there is none.")],
-    name: Annotated[str, typer.Option(help="What the key is for.")] = "command line",
+    tenant_name: Annotated[
+        str, typer.Option("--tenant", help="The tenant's name; a new one is made.")
+    ],
+    name: Annotated[
+        str, typer.Option(help="What the key is for, to tell keys apart.")
+    ] = "command line",
     *,
     admin: Annotated[
-        bool, typer.Option("--admin", help="May manage tenants and accounts.")
+        bool,
+        typer.Option("--admin", help="A key that may also change tenants and traffic accounts."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key. It is shown once and kept nowhere."""
+    """Make an API key and print it; it is shown only this once."""
 
     def create(connection: Connection) -> tuple[AnyRow, AnyRow, str]:
         owner = tenants.keep(connection, tenant_name)
@@ -45,7 +64,7 @@ def create_key(
 
 @key.command("list")
 def list_keys(tenant_name: TenantName = None, *, as_json: AsJson = False) -> None:
-    """List a tenant's keys."""
+    """List a tenant's keys: how they begin, and when they were last used."""
     with session() as here:
         owner = here.tenant(tenant_name)
         rows = [_shown_key(row) for row in here.database.read_now(tenants.keys_of, owner.id)]
@@ -59,8 +78,11 @@ def list_keys(tenant_name: TenantName = None, *, as_json: AsJson = False) -> Non
 
 
 @key.command("revoke")
-def revoke_key(key_id: int, tenant_name: TenantName = None) -> None:
-    """End a key at once."""
+def revoke_key(
+    key_id: Annotated[int, typer.Argument(metavar="ID", help="The key's id.")],
+    tenant_name: TenantName = None,
+) -> None:
+    """Revoke a key; from now on it is refused."""
     with session() as here:
         owner = here.tenant(tenant_name)
         here.database.write_now(tenants.revoke_key, owner.id, key_id)
@@ -69,7 +91,7 @@ def revoke_key(key_id: int, tenant_name: TenantName = None) -> None:
 
 @tenant.command("list")
 def list_tenants(*, as_json: AsJson = False) -> None:
-    """List all tenants."""
+    """List all tenants and their own limits."""
     with session() as here:
         rows = [_shown_tenant(row) for row in here.database.read_now(tenants.all_of_them)]
     if as_json:
@@ -80,15 +102,24 @@ def list_tenants(*, as_json: AsJson = False) -> None:
 
 @tenant.command("limit")
 def limit_tenant(
-    name: str,
-    rate_max: Annotated[int | None, typer.Option("--max", min=1, help="Calls in a window.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The tenant's name.")],
+    rate_max: Annotated[
+        int | None, typer.Option("--max", min=1, help="Provider requests in a window.")
+    ] = None,
     rate_window_ms: Annotated[
-        int | None, typer.Option("--window-ms", min=1, max=86_400_000, help="Its length.")
+        int | None,
+        typer.Option(
+            "--window-ms", min=1, max=86_400_000, help="The window's length, in milliseconds."
+        ),
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Set a tenant's own limit, at once; an option that is left out: the default again."""
+    """Set a tenant's own limit; it holds at once.
+
+    What is left out follows RATE_LIMIT_TENANT_MAX and
+    RATE_LIMIT_TENANT_WINDOW_MS again.
+    """
     with session() as here:
         row = here.tenant(name)
         changed = here.database.write_now(

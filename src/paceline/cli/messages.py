@@ -20,17 +20,28 @@ _COLUMNS = ("id", "to", "status", "reason", "delivery", "retry_count", "text")
 
 @message.command("list")
 def list_messages(
-    campaign_id: Annotated[int | None, typer.Option("--campaign", help="Else single ones.")] = None,
-    status: Annotated[MessageStatus | None, typer.Option(help="Only these.")] = None,
-    reason: Annotated[Reason | None, typer.Option(help="Only failed ones, for this.")] = None,
-    after: Annotated[int, typer.Option(help="Only ids above this one.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    campaign_id: Annotated[
+        int | None,
+        typer.Option("--campaign", help="The campaign's id; without it, single messages."),
+    ] = None,
+    status: Annotated[
+        MessageStatus | None, typer.Option(help="Only messages in this state.")
+    ] = None,
+    reason: Annotated[
+        Reason | None, typer.Option(help="Only messages that failed for this reason.")
+    ] = None,
+    after: Annotated[
+        int, typer.Option(help="Only messages with a higher id than this; for the next page.")
+    ] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
     tenant_name: TenantName = None,
     *,
-    in_doubt: Annotated[bool, typer.Option("--unconfirmed", help="Only these.")] = False,
+    in_doubt: Annotated[
+        bool, typer.Option("--unconfirmed", help="Only those that may have been sent.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the messages of a campaign, by id."""
+    """List the messages of a campaign, or single ones, by id."""
     with session() as here:
         tenant = here.tenant(tenant_name)
         if campaign_id is not None:
@@ -54,7 +65,10 @@ def list_messages(
 
 @message.command("show")
 def show_message(
-    message_id: int, tenant_name: TenantName = None, *, as_json: AsJson = False
+    message_id: Annotated[int, typer.Argument(metavar="ID", help="The message's id.")],
+    tenant_name: TenantName = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show one message with its exact text."""
     with session() as here:
@@ -64,15 +78,27 @@ def show_message(
 
 
 def send(
-    to: Annotated[str, typer.Argument(help="The number, best as +30…")],
-    text: Annotated[str, typer.Argument(help="The exact text.")],
-    sender: Annotated[str | None, typer.Option(help="Else the account's.")] = None,
-    account: Annotated[int | None, typer.Option(help="A traffic account's id.")] = None,
+    to: Annotated[
+        str, typer.Argument(metavar="NUMBER", help="The telephone number, such as +306912345678.")
+    ],
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="The exact text; tags are not replaced.")
+    ],
+    sender: Annotated[
+        str | None, typer.Option(help="Who it comes from; without it, the account's sender.")
+    ] = None,
+    account: Annotated[
+        int | None, typer.Option(help="The traffic account's id; without it, the default one.")
+    ] = None,
     tenant_name: TenantName = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Queue one message without a campaign; a running worker sends it at once."""
+    """Send one message without a campaign, as soon as a worker runs.
+
+    Example:
+    paceline send +306912345678 'Your code is 1234'
+    """
     with session() as here:
         tenant = here.tenant(tenant_name)
         row = here.order(
@@ -83,8 +109,16 @@ def send(
     _show(Message.of(row).model_dump(mode="json"), as_json=as_json)
 
 
-def parts(text: str, *, as_json: AsJson = False) -> None:
-    """Count the parts of a text and say what makes it Unicode."""
+def parts(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text of a message.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Count the parts that a text is billed as, and what makes it Unicode.
+
+    Example:
+    paceline parts 'Καλημέρα'
+    """
     facts: dict[str, Any] = asdict(counter.count(text))
     facts["encoding"] = str(facts["encoding"])
     facts["unicode_characters"] = list(counter.unicode_characters(text))

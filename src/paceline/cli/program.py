@@ -2,59 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
+from typing import Any, NamedTuple
 
 import typer
+from typer.main import get_command
 
-_MODULES = {
-    "demo": ("demo", "Watch a campaign run against a provider simulator, in half a minute."),
-    "serve": ("serving", "Run API and worker in one process."),
-    "api": ("serving", "Run the API alone; workers run elsewhere."),
-    "worker": ("serving", "Run a worker alone; any number of them share one PostgreSQL."),
-    "simulator": ("serving", "Run the provider simulator, a real HTTP server with faults."),
-    "init": ("configuration", "Make the data directory and the database; say what comes next."),
-    "campaign": ("campaigns", "Make, start, watch and decide about campaigns."),
-    "contact": ("contacts", "Import and export contacts."),
-    "message": ("messages", "List and show messages."),
-    "send": ("messages", "Send one message without a campaign."),
-    "parts": ("messages", "Count the parts of a text and say what makes it Unicode."),
-    "key": ("keys", "Make, list and revoke API keys."),
-    "tenant": ("keys", "List tenants and set their limits."),
-    "account": ("accounts", "Add, list, test and release traffic accounts."),
-    "db": ("databases", "Upgrade, check, and distrust a database put back from a backup."),
-    "audit": ("databases", "Hold every counter against its rows."),
-    "config": ("configuration", "Show and check the settings."),
-    "doctor": ("configuration", "Find what keeps Paceline from sending, and say how to mend it."),
+
+class Verb(NamedTuple):
+    """One command of the program."""
+
+    panel: str
+    """The heading under which the help shows it."""
+    module: str
+    purpose: str
+    """One sentence: the first one of its own help."""
+
+
+_FIRST, _RUN, _SEND = "First steps", "Processes", "Campaigns and messages"
+_WHO, _DATABASE = "Tenants and traffic accounts", "Database"
+VERBS = {
+    "demo": Verb(_FIRST, "demo", "Watch a campaign of 10,000 messages go to a simulated provider."),
+    "init": Verb(
+        _FIRST, "configuration", "Make the data folder and the database, and say what comes next."
+    ),
+    "config": Verb(
+        _FIRST, "configuration", "Show and check the settings, which are environment variables."
+    ),
+    "doctor": Verb(
+        _FIRST, "configuration", "Find what keeps Paceline from sending, and say what to do."
+    ),
+    "serve": Verb(_RUN, "serving", "Run the API and a worker in one process."),
+    "api": Verb(_RUN, "serving", "Run the API alone, with workers elsewhere."),
+    "worker": Verb(_RUN, "serving", "Run a worker alone; any number of them share one PostgreSQL."),
+    "simulator": Verb(
+        _RUN, "serving", "Run a simulated provider, a real HTTP server with faults on request."
+    ),
+    "campaign": Verb(_SEND, "campaigns", "Make, start, watch and decide about campaigns."),
+    "contact": Verb(_SEND, "contacts", "Import and export contacts."),
+    "message": Verb(_SEND, "messages", "List and show messages."),
+    "send": Verb(
+        _SEND, "messages", "Send one message without a campaign, as soon as a worker runs."
+    ),
+    "parts": Verb(
+        _SEND, "messages", "Count the parts that a text is billed as, and what makes it Unicode."
+    ),
+    "key": Verb(_WHO, "keys", "Make, list and revoke API keys."),
+    "tenant": Verb(_WHO, "keys", "List tenants and set their limits."),
+    "account": Verb(_WHO, "accounts", "Add, list, test and release traffic accounts."),
+    "db": Verb(
+        _DATABASE, "databases", "Upgrade and check the database, or say that a backup was put back."
+    ),
+    "audit": Verb(
+        _DATABASE, "databases", "Compare every counter with its rows; exit 1 on any difference."
+    ),
 }
+_HELP = """
+Bulk SMS campaigns, paced to your limits, never sent twice.
+
+Begin with paceline demo: it needs no set-up, and nothing leaves this machine.
+"""
+_EPILOG = """\
+Settings are environment variables: paceline config show lists them all, with
+their values; docs/settings.md explains them.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 wrong settings or schema,
+4 not reachable, 5 not found or in conflict, 6 partly done."""
+
+
+def command(words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Callable[[], Any]:
+    """What carries out a command line; ``environ`` holds it when a shell asks for completions."""
+    asked = environ.get("COMP_WORDS") or environ.get("_TYPER_COMPLETE_ARGS")
+    made = get_command(program(asked.split()[1:] if asked else words))
+    _show_no_types_of_flags(made)
+    return partial(made, prog_name="paceline")
 
 
 def program(words: Sequence[str]) -> typer.Typer:
     """The program, with the command that ``words`` call for; the others are names and purposes."""
     whole = typer.Typer(
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        help="Bulk SMS campaigns, paced to your limits, never sent twice.",
-        epilog="Exit status: 0 ok, 1 failed, 2 usage, 3 configuration, 4 unreachable, "
-        "5 not found or conflict, 6 partly done.",
+        no_args_is_help=True, pretty_exceptions_enable=False, help=_HELP, epilog=_EPILOG
     )
     whole.callback()(_options)
     called = next((word for word in words if not word.startswith("-")), None)
-    for name, (module, purpose) in _MODULES.items():
+    for name, verb in VERBS.items():
         if name != called:
-            whole.command(name, help=purpose)(_named_only)
+            whole.command(name, help=verb.purpose, rich_help_panel=verb.panel)(_named_only)
             continue
-        command = import_module(f"paceline.cli.{module}").COMMANDS[name]
-        if isinstance(command, typer.Typer):
-            whole.add_typer(command, name=name)
+        found = import_module(f"paceline.cli.{verb.module}").COMMANDS[name]
+        if isinstance(found, typer.Typer):
+            whole.add_typer(found, name=name, rich_help_panel=verb.panel)
         else:
-            whole.command(name)(command)
+            whole.command(name, rich_help_panel=verb.panel)(found)
     return whole
 
 
 def _named_only() -> None:
     """Stands for a command that was not called."""
+
+
+def _show_no_types_of_flags(made: Any) -> None:
+    """A flag takes no value, so its help must not read ``--json <bool>``, as if it did."""
+    for parameter in made.get_params(typer.Context(made)):
+        if getattr(parameter, "is_flag", False):
+            parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - typer names it
+    for each in getattr(made, "commands", {}).values():
+        _show_no_types_of_flags(each)
 
 
 def _version(*, wanted: bool) -> None:
@@ -70,7 +126,7 @@ def _options(
     version: bool = typer.Option(
         False,
         "--version",
-        help="Print the version.",
+        help="Print the version and exit.",
         callback=lambda value: _version(wanted=value),
         is_eager=True,
     ),

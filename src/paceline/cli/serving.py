@@ -18,6 +18,7 @@ from paceline.api.app import create_app, create_worker_app
 from paceline.cli.failures import UnreachableError, complain
 from paceline.cli.session import settings_of_process
 from paceline.engine.process import ready_database, working
+from paceline.engine.wakeups import waking
 from paceline.engine.worker import Worker
 from paceline.settings import Settings
 from paceline.storage.database import Database
@@ -27,33 +28,47 @@ _GRACE_S = 5
 
 
 def serve() -> None:
-    """Run API and worker in one process.
+    """Run the API and a worker in one process.
 
-    An empty database is filled; one with an older schema is refused with the command to run.
-    SIGTERM or Ctrl-C: no new call is made, calls under way finish and are recorded.
+    Listens at PACELINE_HOST and PACELINE_PORT. An empty database is filled.
+    SIGTERM or Ctrl-C: no new call to a provider is made, calls under way finish
+    and are recorded.
     """
     _run(_serve)
 
 
 def api() -> None:
-    """Run the API alone; workers run elsewhere."""
+    """Run the API alone, with workers elsewhere.
+
+    Listens at PACELINE_HOST and PACELINE_PORT.
+    """
     _run(_api)
 
 
 def worker() -> None:
-    """Run a worker alone; any number of them share one PostgreSQL."""
+    """Run a worker alone; any number of them share one PostgreSQL.
+
+    With PACELINE_WORKER_PORT set, /healthz, /readyz and /metrics answer there.
+    SIGTERM or Ctrl-C: no new call to a provider is made, calls under way finish
+    and are recorded.
+    """
     _run(_worker)
 
 
 def simulator(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same faults.")] = 0,
-    controls: Annotated[str, typer.Option(help="A control document as JSON.")] = "{}",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
+    ] = 8090,
+    seed: Annotated[int, typer.Option(help="A number; the same one makes the same faults.")] = 0,
+    controls: Annotated[
+        str, typer.Option(help='Faults to begin with, as JSON: {"latency_ms": 100}')
+    ] = "{}",
 ) -> None:
-    """Run the provider simulator: Mitto's calls, faults on request, and a log of its own.
+    """Run a simulated provider, a real HTTP server with faults on request.
 
-    Change its faults at run time with PATCH /control; ask GET /log/summary what it accepted.
+    Change its faults while it runs with PATCH /control; GET /log/summary says
+    what it accepted.
     """
     import msgspec
 
@@ -123,11 +138,11 @@ async def listening(
     Raises:
         UnreachableError: the address is taken.
     """
-    wake = worker.wake if worker else lambda: None
     worker_state = worker.state if worker else None
-    app = create_app(database, settings, wake=wake, worker_state=worker_state)
-    async with _accepting(app, settings.host, settings.port if port is None else port) as url:
-        yield url
+    async with waking(database, worker.wake if worker else None) as wake:
+        app = create_app(database, settings, wake=wake, worker_state=worker_state)
+        async with _accepting(app, settings.host, settings.port if port is None else port) as url:
+            yield url
 
 
 @asynccontextmanager

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TenantName = Annotated[
-    str | None, typer.Option("--tenant", help="Whose; not needed while there is only one.")
+    str | None, typer.Option("--tenant", help="The tenant's name; needed once there are several.")
 ]
 
 
@@ -56,13 +56,13 @@ class Session:
         return known[0]
 
     def order(self, carry_out: Callable[[Orders], Awaitable[T]]) -> T:
-        """Give an order as the API would; a running worker finds it within a moment."""
+        """Give an order as the API would, and wake the workers that run elsewhere."""
         from paceline.engine.orders import Orders
-
-        orders = Orders(self.database, self.settings, wake=lambda: None)
+        from paceline.engine.wakeups import waking
 
         async def carried_out() -> T:
-            return await carry_out(orders)
+            async with waking(self.database) as wake:
+                return await carry_out(Orders(self.database, self.settings, wake=wake))
 
         return asyncio.run(carried_out())
 
@@ -102,5 +102,8 @@ def values(row: Any) -> dict[str, Any]:
 def group(purpose: str) -> typer.Typer:
     """A command with verbs of its own."""
     return typer.Typer(
-        help=purpose, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        help=purpose,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
     )

@@ -147,7 +147,7 @@ class Settings:
         "SMS_BATCH_SIZE",
         whole(1, 5000),
         "500",
-        "How many messages go to the provider in one request, if the provider takes as many.",
+        "How many messages go to the provider in one request.",
     )
     worker_concurrency: int = _sending(
         "WORKER_CONCURRENCY",
