@@ -1,27 +1,30 @@
-"""The documents say what the code does, and what they point at is there."""
+"""What the documents say of the code is what the code does."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from paceline.api.app import create_app
+from paceline.cli.program import program
 from paceline.domain.campaign import TRANSITIONS as CAMPAIGN
 from paceline.domain.message import BATCH_TRANSITIONS as BATCH
 from paceline.domain.message import TRANSITIONS as MESSAGE
 from paceline.domain.outcome import OutcomeKind
-from paceline.settings import VARIABLES
+from paceline.settings import VARIABLES, load
+from paceline.storage.database import Database
+from tests.docs.examples import ROOT
+from tests.docs.tree import DOCUMENTS, every_document
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(
-    path
-    for path in ROOT.rglob("*.md")
-    if not any(part.startswith(".") or part == "src" for part in path.relative_to(ROOT).parts)
-)
-STATES = ROOT / "docs" / "states.md"
-ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
+DOCS = ROOT / "docs"
+STATES = DOCS / "states.md"
+COMMANDS = DOCS / "commands.md"
 
 Arrow = tuple[str, str, str]
 """(from, to, what causes it or "")."""
@@ -33,10 +36,6 @@ CODE_ARROWS: dict[str, set[Arrow]] = {
     "Batch": {(start, target, "") for start, targets in BATCH.items() for target in targets},
     "Message": {(start, target, cause) for (start, cause), target in MESSAGE.items()},
 }
-
-every_document = pytest.mark.parametrize(
-    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
-)
 
 
 def section(document: Path, title: str) -> str:
@@ -83,59 +82,71 @@ def test_the_state_pictures_are_those_of_the_code(kind):
 
 
 def test_the_glossary_has_every_outcome():
-    rows = table(section(ROOT / "docs" / "glossary.md", "Outcomes"))
+    rows = table(section(DOCS / "glossary.md", "Outcomes"))
     assert [row["Word"][0] for row in rows] == list(OutcomeKind)
 
 
-@every_document
-def test_relative_links_lead_somewhere(document):
-    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text())
-    relative = [link for link in links if not re.match(r"https?:", link)]
-    broken = [link for link in relative if not leads_somewhere(document, link)]
-    assert broken == []
+def test_the_table_of_the_api_has_every_call(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/paceline.db")
+    described = create_app(database, load({}), wake=lambda: None).openapi()["paths"]
+    database.close()
+    calls = {
+        f"{method.upper()} {path}" for path, methods in described.items() for method in methods
+    }
+    text = (DOCS / "api.md").read_text()
+    listed = re.findall(r"^\| `([A-Z]+ [^`]+)` \|", text, re.MULTILINE)
+    assert sorted(listed) == sorted(calls)
 
 
-def leads_somewhere(document: Path, link: str) -> bool:
-    path, _, anchor = link.partition("#")
-    target = (document.parent / path).resolve() if path else document
-    if not target.exists() or not target.is_relative_to(ROOT):
-        return False
-    return not anchor or anchor in anchors_of(target)
+def test_the_page_of_commands_is_that_of_the_command_line():
+    written = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "command-reference"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert COMMANDS.read_text() == written.stdout, (
+        "run: .venv/bin/python scripts/command-reference >docs/commands.md"
+    )
 
 
-def anchors_of(document: Path) -> set[str]:
-    """The anchors of a document's headings, as code hosts make them."""
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        (document.relative_to(ROOT), line)
+        for document in DOCUMENTS
+        if document != COMMANDS
+        for line in re.findall(
+            r"(?:^|`|\(|[;&|] |bin/)paceline ([a-z][^`#)\n]*)", document.read_text(), re.MULTILINE
+        )
+    ],
+    ids=str,
+)
+def test_every_command_and_option_that_a_document_names_exists(where, line):
+    words = line.split()
+    verb = [words[0], *words[1:2]] if has_verbs(words[0]) else words[:1]
+    shown = help_of(verb)
+    for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+        assert option in shown, (where, line)
 
 
-@every_document
-def test_no_document_mentions_a_path_of_a_machine(document):
-    text = document.read_text()
-    machine = r"(?<![\w.}])/(?:work|home|root|tmp|Users|private|mnt|opt|var)/\w|[A-Z]:\\"
-    assert re.findall(machine, text) == []
-    assert str(ROOT) not in text
+def has_verbs(command: str) -> bool:
+    return " COMMAND " in help_of([command])
+
+
+def help_of(words: list[str]) -> str:
+    asked = [*words, "--help"]
+    shown = CliRunner().invoke(program(asked), asked, prog_name="paceline", env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, (words, shown.output)
+    assert f"paceline {words[0]} " in shown.output, (words, "is no command")
+    return shown.output
 
 
 @every_document
 def test_documents_name_only_variables_that_exist(document):
     known = {name for each in VARIABLES.values() for name in each.spellings}
+    known |= {f"{name}_FILE" for name in known}
     prefixes = {name.split("_")[0] for name in known}
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", document.read_text()))
     unknown = {name for name in named - known if name.split("_")[0] in prefixes}
     assert unknown <= {"NAME_FILE"}
-
-
-def test_decisions_are_numbered_without_a_gap_and_say_what_else_was_considered():
-    numbers = [int(path.name[:4]) for path in ADRS]
-    assert numbers == list(range(1, len(ADRS) + 1))
-    for path in ADRS:
-        text = path.read_text()
-        assert text.startswith(f"# {path.name[:4]}: ")
-        parts = re.findall(r"^\*\*(\w+)\.?\*\*", text, re.MULTILINE)
-        assert parts == ["Context", "Decision", "Alternatives", "Consequences"], path.name
-
-
-def test_the_architecture_leads_to_every_decision():
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    assert [path.name for path in ADRS if f"(docs/adr/{path.name})" not in text] == []
