@@ -17,7 +17,7 @@ from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus
 from paceline.storage import campaigns as campaigns_table
 from paceline.storage.among import among
-from paceline.storage.database import AnyRow, now
+from paceline.storage.database import AnyRow, now_in_sql
 from paceline.storage.schema import batches, campaigns, messages, tenants, traffic_accounts
 
 
@@ -88,14 +88,14 @@ def unconfirmed_batch(connection: Connection, tenant_id: int, message_id: int) -
 
 def _standings(connection: Connection, tenant_id: int, ids: list[int]) -> list[Standing]:
     """Those of a tenant's campaigns, newest first."""
-    rows = connection.execute(_SHOWN, {"tenant": tenant_id, "ids": ids}).all()
-    at = now(connection)
+    shown = _SHOWN.add_columns(now_in_sql(connection).label("read_at"))
+    rows = connection.execute(shown, {"tenant": tenant_id, "ids": ids}).all()
     return [
         Standing(
             row,
             _part(row, "tenant", _OF_TENANT),
             _part(row, "account", _OF_ACCOUNT),
-            at,
+            row.read_at,
             due_at=row.next_due_at,
             error=row.next_error,
             in_hand=bool(row.in_hand),
