@@ -24,13 +24,18 @@ class ProcessFailedError(Exception):
     """A process ended, or did not get ready in time; what it said is on stderr."""
 
 
+_IDLE_S = 3.0
+"""Servers commonly close a connection that is idle for 5 s, perhaps just as it is used again."""
+
+
 class Client:
-    """One kept-alive HTTP connection to a JSON API."""
+    """One HTTP connection to a JSON API, kept alive while it is used."""
 
     def __init__(self, url: str, key: str = "") -> None:
         self.url = url
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=600)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._used_at = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -56,9 +61,12 @@ class Client:
             RuntimeError: the answer is an error.
         """
         headers = self._headers | ({"Content-Type": kind} if kind else {})
+        if time.monotonic() - self._used_at > _IDLE_S:
+            self._connection.close()  # it opens again by itself
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
         content = answer.read()
+        self._used_at = time.monotonic()
         if answer.status >= 400:
             raise RuntimeError(f"{method} {path}: {answer.status} {content.decode()}")
         return content

@@ -57,7 +57,7 @@ COUNTERS = [
 
 
 @pytest.mark.parametrize(
-    ("values", "found"), COUNTERS, ids=["-".join(values) for values, _ in COUNTERS]
+    ("values", "found"), COUNTERS, ids=["-".join(map(str, values)) for values, _ in COUNTERS]
 )
 def test_a_counter_that_is_not_its_rows_is_found(world, busy, values, found):
     plant(world, update(campaigns_table).values(**values))

@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Table, func, select, text
 
 from paceline.clock import VirtualClock
 from paceline.domain.errors import InvalidInputError, NotFoundError
 from paceline.engine.csv_contacts import normal_name, read_contacts
 from paceline.engine.imports import MAX_PROBLEMS, import_contacts
 from paceline.settings import sqlalchemy_url
-from paceline.storage import contacts, idempotency, imports, migrate, tenants
+from paceline.storage import contacts, idempotency, imports, lists, migrate, tenants
 from paceline.storage.database import Database
 from paceline.storage.imports import ImportLostError, StagedContact
-from paceline.storage.schema import import_rows
+from paceline.storage.schema import contacts as contacts_table
+from paceline.storage.schema import import_rows, list_members
 
 ROW = StagedContact(2, "+306912345678", "Anna", None, {"city": "Athens"})
 
@@ -158,3 +159,22 @@ def test_it_does_not_matter_where_the_file_is_cut(cut: list[int], delimiter: str
 )
 def test_a_header_becomes_a_name_or_is_refused(header: str, name: str | None) -> None:
     assert normal_name(header) == name
+
+
+async def test_after_a_large_import_postgresql_knows_how_large(
+    database: Database, tenant: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would plan a campaign's launch as if its list had one contact."""
+    if database.is_sqlite:
+        pytest.skip("SQLite plans without statistics")
+    monkeypatch.setattr(imports, "_MANY", 3)
+    list_id = database.write_now(lists.create, tenant, name="all").id
+    rows = b"".join(b"+3069123456%02d\n" % n for n in range(30))
+    await import_contacts(database, tenant, [b"phone\n", rows], list_id=list_id)
+    assert database.read_now(_rows_known_of, contacts_table) == 30
+    assert database.read_now(_rows_known_of, list_members) == 30
+
+
+def _rows_known_of(connection: Connection, table: Table) -> int:
+    size = text("SELECT reltuples FROM pg_class WHERE relname = :name")
+    return int(connection.execute(size, {"name": table.name}).scalar_one())

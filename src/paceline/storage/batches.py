@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    and_,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from paceline.domain.message import BatchStatus
 from paceline.storage.database import insert_new, now
@@ -61,9 +71,16 @@ def open_lane(connection: Connection, account_id: int, tenant_id: int) -> None:
     insert_new(connection, lanes, [{"account_id": account_id, "tenant_id": tenant_id}])
 
 
+def queued(table: FromClause = batches) -> ColumnElement[bool]:
+    """In the words of the partial indexes: with a parameter for the status, PostgreSQL could not
+    keep a plan that uses them and would plan at every execution.
+    """
+    return table.c.status == literal_column(f"'{BatchStatus.QUEUED}'")
+
+
 def due(at: Any) -> ColumnElement[bool]:
     """Queued, and its time has come."""
-    return and_(batches.c.status == BatchStatus.QUEUED, batches.c.due_at <= at)
+    return and_(queued(), batches.c.due_at <= at)
 
 
 def give_back(connection: Connection, batch: ReservedBatch) -> None:

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, literal, select
+from sqlalchemy import (
+    Connection,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from paceline.domain.errors import PacelineError
@@ -16,6 +27,7 @@ from paceline.storage.schema import contacts, import_rows, list_members
 
 CHUNK = 5_000
 """Rows that one transaction stages."""
+_MANY = 5_000
 
 
 class ImportLostError(PacelineError):
@@ -94,6 +106,8 @@ def merge(
     found = connection.execute(select(func.count()).where(staged)).scalar_one()
     if found != expected:
         raise ImportLostError("The import took too long and was given up. Send it again.")
+    if expected >= _MANY:
+        _count_anew(connection, import_rows)
     there_before = select(func.count()).select_from(import_rows)
     updated = connection.execute(
         there_before.where(staged, exists().where(of_same_number))
@@ -103,7 +117,19 @@ def merge(
         members = select(literal(list_id), contacts.c.id).join(import_rows, of_same_number)
         insert_new(connection, list_members, members.where(staged), ["list_id", "contact_id"])
     discard(connection, import_id)
+    if expected >= _MANY:
+        _count_anew(connection, contacts, list_members)
     return Merged(imported=found - updated, updated=updated)
+
+
+def _count_anew(connection: Connection, *tables: Table) -> None:
+    """Let PostgreSQL look at tables that have just grown by much. Until it does so by itself, it
+    takes a tenant or a list that it has never heard of for one row, and plans by that: starting a
+    campaign to 200,000 can then take minutes.
+    """
+    if is_postgres(connection):
+        for table in tables:
+            connection.execute(text(f"ANALYZE {table.name}"))
 
 
 def discard(connection: Connection, import_id: str) -> None:

@@ -27,7 +27,7 @@ from paceline.domain.campaign import CampaignStatus
 from paceline.domain.fairness import Lane, next_lane, served
 from paceline.domain.limits import Limit, Window
 from paceline.domain.message import BatchStatus
-from paceline.storage.batches import BLOCK, ReservedBatch, due
+from paceline.storage.batches import BLOCK, ReservedBatch, due, queued
 from paceline.storage.database import AnyRow, now
 from paceline.storage.limits import Pacing, Strategy, limit_of
 from paceline.storage.schema import batches, campaigns, lanes, tenants, traffic_accounts
@@ -264,7 +264,7 @@ _ACCOUNTS_WITH_WORK = (
     .where(
         exists().where(
             batches.c.account_id == traffic_accounts.c.id,
-            batches.c.status == BatchStatus.QUEUED,
+            queued(),
         )
     )
     .order_by(traffic_accounts.c.id)
@@ -290,20 +290,27 @@ _OF_CAMPAIGN_ROW = and_(
     batches.c.campaign_id == campaigns.c.id,
 )
 
-_SINGLES = select(lanes.c.tenant_id, null().label("campaign_id")).where(
-    lanes.c.account_id == _ACCOUNT,
-    exists().where(
+# One look at the index for each lane and each campaign: an EXISTS may become a join that reads all
+# that is queued. By way of the campaigns, so that a paused one costs one look, not one per batch.
+_FIRST_SINGLE = (
+    select(batches.c.id)
+    .where(
         batches.c.account_id == lanes.c.account_id,
         batches.c.tenant_id == lanes.c.tenant_id,
         batches.c.campaign_id.is_(None),
         due(_AT),
-    ),
+    )
+    .limit(1)
+    .scalar_subquery()
 )
-# By way of the campaigns, so that a paused one costs one look, not one per batch.
+_FIRST_OF_CAMPAIGN = select(batches.c.id).where(_OF_CAMPAIGN_ROW, due(_AT)).limit(1)
+_SINGLES = select(lanes.c.tenant_id, null().label("campaign_id")).where(
+    lanes.c.account_id == _ACCOUNT, _FIRST_SINGLE.is_not(None)
+)
 _CAMPAIGNS = select(campaigns.c.tenant_id, campaigns.c.id).where(
     campaigns.c.account_id == _ACCOUNT,
     campaigns.c.status == CampaignStatus.SENDING,
-    exists().where(_OF_CAMPAIGN_ROW, due(_AT)),
+    _FIRST_OF_CAMPAIGN.scalar_subquery().is_not(None),
 )
 _THINGS = union_all(_SINGLES, _CAMPAIGNS).subquery()
 # A row for each thing that a lane can send: a campaign, or (without a campaign) single messages.
@@ -327,7 +334,7 @@ def _reserve(*candidates: Any) -> Any:
     """Reserve the first of the candidate batches (scalar subqueries) that there is."""
     return (
         update(batches)
-        .where(batches.c.id == func.coalesce(*candidates), batches.c.status == BatchStatus.QUEUED)
+        .where(batches.c.id == func.coalesce(*candidates), queued())
         .values(
             status=BatchStatus.RESERVED,
             fence=batches.c.fence + 1,
@@ -355,7 +362,7 @@ def _first(*conditions: Any, order: tuple[Any, ...]) -> Any:
         .where(
             _PICK.c.account_id == _ACCOUNT,
             _PICK.c.tenant_id == _TENANT,
-            _PICK.c.status == BatchStatus.QUEUED,
+            queued(_PICK),
             *conditions,
         )
         .order_by(*order)
@@ -409,6 +416,4 @@ _SET_PASS = (
     .where(lanes.c.account_id == _ACCOUNT, lanes.c.tenant_id == _TENANT)
     .values({"pass": bindparam("pass_"), "last_campaign_id": bindparam("last_campaign")})
 )
-_NEXT_DUE = select(func.min(batches.c.due_at)).where(
-    batches.c.status == BatchStatus.QUEUED, batches.c.due_at > _AT
-)
+_NEXT_DUE = select(func.min(batches.c.due_at)).where(queued(), batches.c.due_at > _AT)
