@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import delete, text, update
 
@@ -46,7 +48,7 @@ def test_good_news_is_an_empty_list(world, busy):
     assert world.read(audit.differences) == []
 
 
-COUNTERS = [
+COUNTERS: list[tuple[dict[str, Any], set[str]]] = [
     ({"total": campaigns_table.c.total + 1, Q: campaigns_table.c.queued + 1}, {"total", Q}),
     ({"total": campaigns_table.c.total + 1, "sent": 3, "processed": 4}, {"total", S}),
     ({S: 1, F: 2}, {S, F}),
@@ -57,7 +59,7 @@ COUNTERS = [
 
 
 @pytest.mark.parametrize(
-    ("values", "found"), COUNTERS, ids=["-".join(map(str, values)) for values, _ in COUNTERS]
+    ("values", "found"), COUNTERS, ids=["-".join(values) for values, _ in COUNTERS]
 )
 def test_a_counter_that_is_not_its_rows_is_found(world, busy, values, found):
     plant(world, update(campaigns_table).values(**values))
