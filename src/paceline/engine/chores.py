@@ -34,7 +34,7 @@ _INDEX_EVERY_S = 5.0
 before has it done at once."""
 _FOLD_AGAIN_S = 0.1
 """A pause between folds while receipts come: the more a fold takes, the less each one costs."""
-_LAUNCH_YIELDS = 4
+_LAUNCH_YIELDS = 2
 """While receipts come, a launch pauses for so many times as long as its last chunk took."""
 
 
