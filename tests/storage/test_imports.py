@@ -161,12 +161,11 @@ def test_a_header_becomes_a_name_or_is_refused(header: str, name: str | None) ->
     assert normal_name(header) == name
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_after_a_large_import_postgresql_knows_how_large(
     database: Database, tenant: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or it would plan a campaign's launch as if its list had one contact."""
-    if database.is_sqlite:
-        pytest.skip("SQLite plans without statistics")
     monkeypatch.setattr(imports, "_MANY", 3)
     list_id = database.write_now(lists.create, tenant, name="all").id
     rows = b"".join(b"+3069123456%02d\n" % n for n in range(30))

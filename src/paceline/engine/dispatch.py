@@ -33,6 +33,7 @@ log = get_logger("dispatch")
 _LONGEST_GATE_MS = 2 * LOOKAHEAD_MS
 """Who would wait longer than this at the gate goes back, so that other lanes can use the place."""
 _MANY_MESSAGES = 1_000
+"""Rendering so many takes milliseconds."""
 _RECORD_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 _RECORD_TRIES_ON_A_BUG = 3
 

@@ -19,9 +19,11 @@ from paceline.telemetry import get_logger
 log = get_logger("worker")
 
 AT_THE_GATE = 8
+"""Batches that a worker holds beyond those it makes calls for, rendered and waiting for a place."""
 POLL_S = 0.5
 """Other processes queue work too, and word of it can get lost (on SQLite there is none): look."""
 _COME_BACK_WITHIN_S = 0.004
+"""Batches whose outcomes were written together come back within this time."""
 _PAUSE_AFTER_FAILURE_S = 1.0
 SILENT_S = 15.0
 """A worker that has not looked for work for so long is not well: it looks twice a second."""
@@ -120,7 +122,7 @@ class Worker:
     async def _hand_out(self) -> float:
         """Fill the free hands; return how long there is nothing more to hand out."""
         if self._in_hand:
-            # Batches that went together come back together: one reservation serves them all.
+            # One reservation serves all that come back together.
             await self.clock.sleep(_COME_BACK_WITHIN_S)
         want = self.capacity - len(self._in_hand)
         if want <= 0:

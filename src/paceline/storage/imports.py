@@ -28,6 +28,7 @@ from paceline.storage.schema import contacts, import_rows, list_members
 CHUNK = 5_000
 """Rows that one transaction stages."""
 _MANY = 5_000
+"""An import of so many rows changes how queries are best planned."""
 
 
 class ImportLostError(PacelineError):

@@ -219,7 +219,11 @@ class _Passage:
         """
         if wishes:
             self.at = max(now(self.connection), self.at)
-        for taken, wish in zip(self._take(wishes), wishes, strict=True):
+        all_taken = self._take(wishes)
+        if any(isinstance(taken, Denied) for taken in all_taken):
+            # Undo everything rather than send without a permit.
+            raise RuntimeError("a permit was gone before it was spent")
+        for taken, wish in zip(all_taken, wishes, strict=True):
             self.windows[wish.batch.tenant_id], self.window = taken.tenant, taken.account
         for tenant_id, window in sorted(self.windows.items()):
             if (text := window.encode()) != self.tenants[tenant_id].grants:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, Label, Table, bindparam, literal_column, select
+from sqlalchemy import Connection, Label, Table, bindparam, select
 
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus
 from paceline.storage import campaigns as campaigns_table
 from paceline.storage.among import among
+from paceline.storage.batches import queued
 from paceline.storage.database import AnyRow, now_in_sql
 from paceline.storage.schema import batches, campaigns, messages, tenants, traffic_accounts
 
@@ -123,8 +124,7 @@ _NEXT = (
         _queued.c.account_id == campaigns.c.account_id,
         _queued.c.tenant_id == campaigns.c.tenant_id,
         _queued.c.campaign_id == campaigns.c.id,
-        # As the index of these has it: a bound parameter would not be known to imply its WHERE.
-        _queued.c.status == literal_column(f"'{BatchStatus.QUEUED}'"),
+        queued(_queued),
     )
     .order_by(_queued.c.due_at, _queued.c.id)
     .limit(1)
