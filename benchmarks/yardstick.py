@@ -113,7 +113,7 @@ class _Engine:
             chunk = await self.database.write(_next_chunk, self.campaign_id)
 
     async def _send(self, batch: ReservedBatch) -> None:
-        rendered = await self.database.read(render, batch)
+        (rendered,) = await self.database.read(render, [batch])
         call = self.provider.prepare(rendered.sender, rendered.outgoing)
         async with self.places:
             assert await call.connect() is None

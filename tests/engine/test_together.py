@@ -43,6 +43,16 @@ async def test_whoever_comes_first_does_not_wait_for_company(writer):
     assert writer.written == [[1]]
 
 
+async def test_where_company_is_worth_a_wait_the_first_waits_for_it(writer):
+    writer.going.set()
+    together = Together(writer, gather_s=0.01)
+    first = await wanted(together, 1)
+    await asyncio.sleep(0)
+    second = await wanted(together, 2)
+    assert await asyncio.gather(*first, *second) == [2, 4]
+    assert writer.written == [[1, 2]]
+
+
 async def test_those_who_come_meanwhile_go_together_and_get_their_own(writer):
     together = Together(writer)
     (first,) = await wanted(together, 1)

@@ -12,7 +12,6 @@ from paceline.domain.verdict import Policy, UnconfirmedPolicy
 from paceline.storage import (
     accounts,
     campaigns,
-    messages,
     opt_outs,
     outcomes,
     suppressions,
@@ -235,7 +234,7 @@ def test_one_that_cannot_go_keeps_none_of_the_others(world):
 def test_an_opt_out_after_the_load_makes_the_batch_stale_and_drop_fails_the_recipient(world):
     campaign = world.sending(3)
     batch = world.reserve()
-    leaving, *staying = world.read(messages.load, batch).recipients
+    leaving, *staying = world.load(batch).recipients
     world.suppress(leaving.phone)
     before = world.grants()
     assert world.intend(batch) == Stale()
@@ -247,7 +246,7 @@ def test_an_opt_out_after_the_load_makes_the_batch_stale_and_drop_fails_the_reci
     (message,) = world.messages(id=leaving.id)
     assert (message.status, message.reason, message.failed_at) == ("failed", "opted_out", world.now)
     assert world.counters(campaign) == {"total": 3, "queued": 2, "failed": 1}
-    assert world.read(messages.load, checked).recipients == staying
+    assert world.load(checked).recipients == staying
     assert isinstance(world.intend(checked, size=2), Attempt)
 
 

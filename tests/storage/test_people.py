@@ -97,7 +97,7 @@ def test_a_single_message_to_a_suppressed_number_is_refused(world):
 
 def test_a_single_message_is_loaded_with_its_own_text_and_sender(world):
     message = world.single("+306912345678")
-    loaded = world.read(messages.load, world.reserve())
+    loaded = world.load(world.reserve())
     assert (loaded.text, loaded.sender) == ("Your code", "ACME")
     assert [(row.id, row.phone) for row in loaded.recipients] == [(message, "+306912345678")]
     assert loaded.account.id == world.main
@@ -106,7 +106,7 @@ def test_a_single_message_is_loaded_with_its_own_text_and_sender(world):
 def test_a_batch_is_loaded_with_its_campaigns_text_and_its_snapshots(world):
     world.contacts(2, first_name="Zoe")
     world.start(world.draft(text="Hi {{first_name}}"))
-    loaded = world.read(messages.load, world.reserve())
+    loaded = world.load(world.reserve())
     assert (loaded.text, loaded.sender) == ("Hi {{first_name}}", "ACME")
     assert [json.loads(row.merge_values) for row in loaded.recipients] == [
         {"first_name": "Zoe"},

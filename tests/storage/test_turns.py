@@ -105,6 +105,28 @@ def test_batches_of_a_campaign_go_in_the_order_of_the_launch(world):
     assert [batch.id for batch in world.reservation(3).batches] == ids
 
 
+def test_what_one_campaign_cannot_give_the_others_do(world):
+    world.contacts(1)
+    short = world.start(world.draft(), batch_size=1)
+    world.contacts(5)
+    long = world.start(world.draft(), batch_size=1)
+    world.single()
+    served = [batch.campaign_id for batch in world.reservation(7).batches]
+    assert served[0] is None
+    assert Counter(served) == {None: 1, short: 1, long: 5}
+
+
+def test_turns_are_counted_by_what_was_reserved_not_by_what_was_planned(world):
+    world.pacing = WIDE
+    rival = world.tenant("rival")
+    world.sending(1, batch_size=1)
+    world.sending(9, batch_size=1, tenant=rival)
+    assert Counter(tenants_in_turn(world.reservation(6))) == {world.acme: 1, rival: 5}
+    world.start(world.draft(), batch_size=1)
+    world.start(world.draft(), batch_size=1)
+    assert Counter(tenants_in_turn(world.reservation(4))) == {world.acme: 2, rival: 2}
+
+
 def test_a_retry_goes_before_fresh_batches_once_it_is_due(world):
     world.sending(3, batch_size=1)
     call = world.call()

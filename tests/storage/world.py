@@ -27,6 +27,7 @@ from paceline.storage import (
     tenants,
     turns,
 )
+from paceline.storage import messages as messages_storage
 from paceline.storage import provider_messages as names
 from paceline.storage import receipts as inbox
 from paceline.storage.batches import Attempt, ReservedBatch
@@ -34,6 +35,7 @@ from paceline.storage.conclusion import Recorded
 from paceline.storage.database import AnyRow, Database, now
 from paceline.storage.intents import Intent, Wish
 from paceline.storage.limits import Pacing
+from paceline.storage.messages import LoadedBatch
 from paceline.storage.outcomes import Result
 from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import (
@@ -223,10 +225,15 @@ class World:
             monotonic=self.clock.monotonic,
         )
 
+    def load(self, batch: ReservedBatch) -> LoadedBatch:
+        """What a reserved batch is rendered from."""
+        (loaded,) = self.read(lambda connection: list(messages_storage.load(connection, [batch])))
+        return loaded
+
     def call(self, batch: ReservedBatch | None = None) -> Call:
         """Reserve, load and intend: a call that may have been made."""
         batch = batch or self.reserve()
-        ids = [row.id for row in self.read(messages.load, batch).recipients]
+        ids = [row.id for row in self.load(batch).recipients]
         attempt = self.intend(batch, size=len(ids))
         assert isinstance(attempt, Attempt), attempt
         return Call(attempt, ids)

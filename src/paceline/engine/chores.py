@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from paceline.clock import Clock
 from paceline.domain.errors import EmptyAudienceError, NotFoundError, WrongStateError
 from paceline.engine.rules import Rules
 from paceline.storage import (
@@ -29,9 +30,10 @@ _FORGET_EVERY = 1000
 """Rounds between two looks for what can be forgotten."""
 _STALE_IMPORT_MS = 6 * 3_600_000
 """An import that is older than this has died; no running one takes hours."""
-_INDEX_EVERY_S = 5.0
-"""The more there is to index, the less each of it costs, and nobody misses it: a receipt that comes
-before has it done at once."""
+_INDEX_AT_REST_S = 1.0
+_INDEX_UNDER_LOAD_S = 30.0
+"""Nobody misses the index before a receipt comes, and that has it done at once: so it is done when
+the worker has its hands free, or has had them full for this long."""
 _FOLD_AGAIN_S = 0.1
 """A pause between folds while receipts come: the more a fold takes, the less each one costs."""
 _LAUNCH_YIELDS = 2
@@ -41,10 +43,30 @@ _LAUNCH_YIELDS = 2
 class Chores:
     """Scheduled starts, launch chunks, cancellations, expired leases and receipts."""
 
-    def __init__(self, database: Database, rules: Rules, *, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        rules: Rules,
+        clock: Clock,
+        *,
+        wake: Callable[[], None],
+        at_rest: Callable[[], bool],
+    ) -> None:
+        """Chores of one process.
+
+        Args:
+            database: where they are.
+            rules: leases and batch sizes.
+            clock: how long indexing has waited.
+            wake: there is something to send.
+            at_rest: nothing is being sent just now.
+        """
         self.database = database
         self.rules = rules
         self._wake = wake
+        self._clock = clock
+        self._at_rest = at_rest
+        self._indexed_at = clock.monotonic()
         self._rounds = 0
         self._receipts_come = False
 
@@ -108,10 +130,15 @@ class Chores:
                 pass
 
     async def index_answers(self) -> float:
-        """Index what providers call our messages; return in how many seconds to do it again."""
-        while await self.database.write(provider_messages.index) >= INDEX_AT_ONCE:
-            pass
-        return _INDEX_EVERY_S
+        """Index what providers call our messages, unless sending goes first; return in how many
+        seconds to look again.
+        """
+        waited_s = self._clock.monotonic() - self._indexed_at
+        if self._at_rest() or waited_s > _INDEX_UNDER_LOAD_S:
+            while await self.database.write(provider_messages.index) >= INDEX_AT_ONCE:
+                pass
+            self._indexed_at = self._clock.monotonic()
+        return _INDEX_AT_REST_S
 
     async def fold_receipts(self) -> float | None:
         """Empty the inbox; return in how many seconds to look again if receipts are coming in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,7 @@ from paceline.domain.template import Template, compile_text
 from paceline.providers.base import OutgoingMessage
 from paceline.storage import messages
 from paceline.storage.batches import ReservedBatch
+from paceline.storage.messages import LoadedBatch
 
 _VALUES = msgspec.json.Decoder(dict[str, str | None])
 _NO_VALUES: dict[str, str | None] = {}
@@ -43,11 +45,15 @@ class RenderedBatch:
         )
 
 
-def render(connection: Connection, batch: ReservedBatch) -> RenderedBatch:
-    """Load and render a reserved batch, on one snapshot and in the database's thread: the event
+def render(connection: Connection, reserved: Sequence[ReservedBatch]) -> list[RenderedBatch]:
+    """Load and render reserved batches, on one snapshot and in the database's thread: the event
     loop, which has permits to use in time, is not kept busy with it.
     """
-    loaded = messages.load(connection, batch)
+    loaded = messages.load(connection, reserved)
+    return [_rendered(batch, each) for batch, each in zip(reserved, loaded, strict=True)]
+
+
+def _rendered(batch: ReservedBatch, loaded: LoadedBatch) -> RenderedBatch:
     template = _compiled(loaded.text)
     outgoing = [
         OutgoingMessage(

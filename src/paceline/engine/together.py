@@ -17,14 +17,18 @@ class Together(Generic[Wanted, Given]):
 
     All intents of an account, and all records of a campaign, need one row's lock and so come one
     after another. Gathered, the next transaction serves everybody who waits: under load it costs
-    hardly more than for one, and nobody ever waits for company.
+    hardly more than for one.
 
     Args:
         write: one transaction that serves all of a list, and gives what came of each.
+        gather_s: the first of a key waits so long for company.
     """
 
-    def __init__(self, write: Callable[[list[Wanted]], Awaitable[list[Given]]]) -> None:
+    def __init__(
+        self, write: Callable[[list[Wanted]], Awaitable[list[Given]]], *, gather_s: float = 0.0
+    ) -> None:
         self._write = write
+        self._gather_s = gather_s
         self._waiting: dict[Hashable, list[tuple[Wanted, asyncio.Future[Given]]]] = {}
         """By key; there while a transaction of the key is under way."""
         self._serving: set[asyncio.Task[None]] = set()
@@ -44,6 +48,8 @@ class Together(Generic[Wanted, Given]):
         return await given
 
     async def _serve(self, key: Hashable) -> None:
+        if self._gather_s:
+            await asyncio.sleep(self._gather_s)
         while together := self._waiting[key]:
             self._waiting[key] = []
             await self._serve_all(together)

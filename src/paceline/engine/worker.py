@@ -22,8 +22,10 @@ AT_THE_GATE = 8
 """Batches that a worker holds beyond those it makes calls for, rendered and waiting for a place."""
 POLL_S = 0.5
 """Other processes queue work too, and word of it can get lost (on SQLite there is none): look."""
-_COME_BACK_WITHIN_S = 0.004
-"""Batches whose outcomes were written together come back within this time."""
+_HANDS_AT_ONCE = 4
+_HANDS_WITHIN_S = 0.02
+"""A reservation costs much the same for many batches as for one, so it waits until so many hands
+are free, or one for so long; the batches at the gate keep the calls going meanwhile."""
 _PAUSE_AFTER_FAILURE_S = 1.0
 SILENT_S = 15.0
 """A worker that has not looked for work for so long is not well: it looks twice a second."""
@@ -43,11 +45,14 @@ class Worker:
         self.adapters = Adapters(clock, rules.provider_timeout_ms)
         name = f"{socket.gethostname()[:40]}:{os.getpid()}"
         self.dispatcher = Dispatcher(database, rules, self.adapters, clock, name)
-        self.chores = Chores(database, rules, wake=self.wake)
+        self.chores = Chores(
+            database, rules, clock, wake=self.wake, at_rest=lambda: not self._in_hand
+        )
         self.capacity = rules.concurrency + AT_THE_GATE
         self._in_hand: set[asyncio.Task[None]] = set()
         self._next_account = 0
         self._looked_at = clock.monotonic()
+        self._look_later: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
         self._bells = [self._work]
         self._stop = asyncio.Event()
@@ -75,12 +80,12 @@ class Worker:
         log.info("worker_started", concurrency=self.rules.concurrency)
         # The other chores keep their own pace: the more there is to index or to fold, the less each
         # of it costs.
-        self._bells += (launching := asyncio.Event(), tidying := asyncio.Event())
+        self._bells.append(launching := asyncio.Event())
         try:
             await asyncio.gather(
                 self._forever(self._hand_out, self._work),
                 self._forever(self.chores.launch, launching),
-                self._forever(self.chores.tidy, tidying),
+                self._forever(self.chores.tidy, self._stop),
                 self._forever(self.chores.index_answers, self._stop),
                 self._forever(self.chores.fold_receipts, self._stop),
             )
@@ -121,9 +126,9 @@ class Worker:
 
     async def _hand_out(self) -> float:
         """Fill the free hands; return how long there is nothing more to hand out."""
-        if self._in_hand:
-            # One reservation serves all that come back together.
-            await self.clock.sleep(_COME_BACK_WITHIN_S)
+        if self._look_later is not None:
+            self._look_later.cancel()
+            self._look_later = None
         want = self.capacity - len(self._in_hand)
         if want <= 0:
             self._looked_at = self.clock.monotonic()
@@ -147,6 +152,10 @@ class Worker:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._in_hand.discard(task)
-        self._work.set()  # a hand is free
+        if self.capacity - len(self._in_hand) >= _HANDS_AT_ONCE:
+            self._work.set()
+        elif self._look_later is None:
+            loop = asyncio.get_running_loop()
+            self._look_later = loop.call_later(_HANDS_WITHIN_S, self._work.set)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("dispatch_crashed", error=f"{type(error).__name__}: {error}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
@@ -32,6 +32,19 @@ class Recorded:
     verdict: Verdict | None
     sent: int = 0
     failed: int = 0
+
+
+@dataclass(slots=True)
+class Conclusions:
+    """What batches come to, written for all of them at once."""
+
+    moves: list[dict[str, Any]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    def write(self, connection: Connection, at: int) -> None:
+        if self.moves:
+            connection.execute(_MOVE, self.moves)
+        self.tally.write(connection, at)
 
 
 def lock_batch(connection: Connection, batch_id: int) -> AnyRow:
@@ -87,11 +100,11 @@ def conclude(
     campaign_status: str | None,
     verdict: Verdict,
     at: int,
-    tally: Tally,
+    conclusions: Conclusions,
     answered: tuple[Sequence[int], Answered] | None = None,
 ) -> Recorded:
-    """Carry out the verdict on messages and batch; what the campaign counts goes to the tally,
-    which the caller has to write.
+    """Carry out the verdict on the messages. What becomes of the batch and of the campaign's
+    counters goes to the conclusions, which the caller has to write.
     """
     doubtful = _count_in_doubt(connection, batch.id) if batch.in_doubt else 0
     sent = failed = 0
@@ -109,8 +122,8 @@ def conclude(
         connection.execute(_DOUBT_MESSAGES, {"batch": batch.id})
     in_doubt = in_doubt or bool(batch.in_doubt)
     still_doubtful = _count_in_doubt(connection, batch.id) if in_doubt else 0
-    _move_batch(connection, batch, verdict, at, in_doubt=still_doubtful > 0)
-    tally.add(
+    conclusions.moves.append(_moved(batch, verdict, at, in_doubt=still_doubtful > 0))
+    conclusions.tally.add(
         batch.campaign_id,
         queued=-(sent + failed),
         sent=sent,
@@ -161,36 +174,38 @@ def _fail_batch(connection: Connection, batch_id: int, reason: Reason, error: st
     ).rowcount
 
 
-def _move_batch(
-    connection: Connection, batch: AnyRow, verdict: Verdict, at: int, *, in_doubt: bool
-) -> None:
+def _moved(batch: AnyRow, verdict: Verdict, at: int, *, in_doubt: bool) -> dict[str, Any]:
+    """The batch as the verdict leaves it; parameters of ``_MOVE``."""
     tries = _tries_before(batch) + 1
-    values: dict[str, Any] = {
-        "lease_until": None,
-        "in_doubt": in_doubt,
-        "doubt_since": (batch.doubt_since or at) if in_doubt else None,
-        "updated_at": at,
+    move: dict[str, Any] = {
+        "batch": batch.id,
+        "in_doubt_after": in_doubt,
+        "doubtful_since": (batch.doubt_since or at) if in_doubt else None,
+        "at": at,
+        "error_after": getattr(verdict, "error", "")[:ERROR_LENGTH] or batch.error,
+        "retry_count_after": batch.retry_count,
+        "due": batch.due_at,
+        "generation_after": batch.generation,
+        "tries_after": batch.tries,
     }
-    if error := getattr(verdict, "error", ""):
-        values["error"] = error[:ERROR_LENGTH]
     match verdict:
         case Retry():
-            values |= {
-                "status": BatchStatus.QUEUED,
-                "tries": tries,
-                "retry_count": tries,
-                "due_at": at + verdict.delay_ms,
-                "generation": batch.generation + verdict.new_generation,
+            move |= {
+                "status_after": BatchStatus.QUEUED,
+                "tries_after": tries,
+                "retry_count_after": tries,
+                "due": at + verdict.delay_ms,
+                "generation_after": batch.generation + verdict.new_generation,
             }
         case GiveBack():
-            values |= {"status": BatchStatus.QUEUED, "tries": tries - 1}
+            move |= {"status_after": BatchStatus.QUEUED, "tries_after": tries - 1}
         case Fail(reason=Reason.CANCELLED):
-            values["status"] = BatchStatus.CANCELLED
+            move["status_after"] = BatchStatus.CANCELLED
         case Doubt() | Settle() | Fail():
             # Not in doubt after all: receipts have proven every message meanwhile.
-            values["status"] = BatchStatus.UNCONFIRMED if in_doubt else BatchStatus.DONE
-            values["tries"] = tries
-    connection.execute(update(batches).where(batches.c.id == batch.id).values(**values))
+            move["status_after"] = BatchStatus.UNCONFIRMED if in_doubt else BatchStatus.DONE
+            move["tries_after"] = tries
+    return move
 
 
 _BATCH: BindParameter[int] = bindparam("batch")
@@ -226,6 +241,22 @@ _FAIL_MESSAGES = (
     .values(**_FAIL)
 )
 _FAIL_BATCH = update(messages).where(messages.c.batch_id == _BATCH, _QUEUED).values(**_FAIL)
+_MOVE = (
+    update(batches)
+    .where(batches.c.id == _BATCH)
+    .values(
+        status=bindparam("status_after"),
+        tries=bindparam("tries_after"),
+        retry_count=bindparam("retry_count_after"),
+        due_at=bindparam("due"),
+        generation=bindparam("generation_after"),
+        error=bindparam("error_after"),
+        in_doubt=bindparam("in_doubt_after"),
+        doubt_since=bindparam("doubtful_since"),
+        lease_until=None,
+        updated_at=bindparam("at"),
+    )
+)
 _DOUBT_MESSAGES = (
     update(messages).where(messages.c.batch_id == _BATCH, _QUEUED).values(in_doubt=True)
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +56,19 @@ class LoadedBatch:
     installation: str
 
 
-def load(connection: Connection, batch: ReservedBatch) -> LoadedBatch:
-    """Read what is needed to render a reserved batch."""
+def load(connection: Connection, reserved: Sequence[ReservedBatch]) -> Iterator[LoadedBatch]:
+    """Read what is needed to render each of these reserved batches."""
+    read: dict[tuple[int, int, int | None], AnyRow] = {}
+    for batch in reserved:
+        of_batch = (batch.tenant_id, batch.account_id, batch.campaign_id)
+        if of_batch not in read:
+            parameters = dict(zip(("tenant", "account", "campaign"), of_batch, strict=True))
+            read[of_batch] = connection.execute(_COMMON, parameters).one()
+        yield _loaded(connection, batch, read[of_batch])
+
+
+def _loaded(connection: Connection, batch: ReservedBatch, common: AnyRow) -> LoadedBatch:
     recipients = list(connection.execute(_RECIPIENTS, {"batch": batch.id}))
-    common = connection.execute(
-        _COMMON,
-        {
-            "tenant": batch.tenant_id,
-            "account": batch.account_id,
-            "campaign": batch.campaign_id,
-        },
-    ).one()
     text, sender = common.text, common.sender
     if batch.campaign_id is None:
         single = connection.execute(_SINGLE, {"batch": batch.id}).first()

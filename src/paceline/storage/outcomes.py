@@ -20,13 +20,13 @@ from paceline.storage import accounts, counters, doubt
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import (
     ERROR_LENGTH,
+    Conclusions,
     Recorded,
     conclude,
     lock_batch,
     lock_batches,
     tries_of,
 )
-from paceline.storage.counters import Tally
 from paceline.storage.database import AnyRow, now
 from paceline.storage.provider_messages import Names, remember
 from paceline.storage.schema import attempts, batches
@@ -68,12 +68,14 @@ def record(connection: Connection, results: Sequence[Result]) -> list[Recorded]:
     rows = lock_batches(connection, {batch.id for batch in sent})
     at = now(connection)
     _finish(connection, results, at)
-    tally = Tally()
+    conclusions = Conclusions()
     recorded = [
-        _settle(connection, rows[batch.id], statuses.get(batch.campaign_id), result, at, tally)
+        _settle(
+            connection, rows[batch.id], statuses.get(batch.campaign_id), result, at, conclusions
+        )
         for batch, result in zip(sent, results, strict=True)
     ]
-    tally.write(connection, at)
+    conclusions.write(connection, at)
     return recorded
 
 
@@ -83,7 +85,7 @@ def _settle(
     campaign_status: str | None,
     result: Result,
     at: int,
-    tally: Tally,
+    conclusions: Conclusions,
 ) -> Recorded:
     """Judge one result and carry the verdict out, if its batch waits for it."""
     attempt, outcome = result.attempt, result.outcome
@@ -94,7 +96,7 @@ def _settle(
         batch = lock_batch(connection, attempt.batch.id)
     verdict = judge(outcome, tries_of(batch, at), result.policy)
     answered = (result.message_ids, outcome) if isinstance(outcome, Answered) else None
-    return conclude(connection, batch, campaign_status, verdict, at, tally, answered)
+    return conclude(connection, batch, campaign_status, verdict, at, conclusions, answered)
 
 
 def record_unsent(
@@ -205,9 +207,9 @@ def _conclude_reserved(
 def _concluded(
     connection: Connection, batch: AnyRow, campaign_status: str | None, verdict: Verdict, at: int
 ) -> Recorded:
-    tally = Tally()
-    recorded = conclude(connection, batch, campaign_status, verdict, at, tally)
-    tally.write(connection, at)
+    conclusions = Conclusions()
+    recorded = conclude(connection, batch, campaign_status, verdict, at, conclusions)
+    conclusions.write(connection, at)
     return recorded
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     BindParameter,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     null,
     or_,
     select,
@@ -81,16 +83,29 @@ def reserve(
     return Reservation(reserved, at, min(later, default=None))
 
 
+_Thing: TypeAlias = int | None
+"""What a lane can send: a campaign's id; None stands for its single messages."""
+
+
 @dataclass(slots=True)
 class _OpenLane:
     """A lane with work and room. What it has to send is what there was as the turns began."""
 
     lane: Lane
     room: int
-    singles: bool
-    campaigns: deque[int]
-    """Ids, in the order of their turns."""
+    things: deque[_Thing]
+    """In the order of their turns; single messages go first while there are any."""
     last_campaign: int | None
+
+    def serve(self, thing: _Thing, turn: int) -> int:
+        """One batch of it is taken; return the account's new turn."""
+        self.lane, turn = served(self.lane, turn, cost=1)
+        self.room -= 1
+        if thing is not None:
+            self.things.remove(thing)
+            self.things.append(thing)
+            self.last_campaign = thing
+        return turn
 
 
 class _Turns:
@@ -118,30 +133,48 @@ class _Turns:
         if probing and leased:
             return
         room = self._room(account, self.pacing.account, sum(leased.values()))
-        want = min(want, room, 1 if probing else want)
-        if want > 0:
-            yield from self._go_round(want, leased, probing=probing)
-
-    def _go_round(
-        self, want: int, leased: dict[int, int], *, probing: bool
-    ) -> Iterator[ReservedBatch]:
-        turn = self.account.turn
+        if room <= 0:
+            return
         open_lanes = self._open_lanes(leased)
+        if probing:
+            yield from self._probe(open_lanes)
+        else:
+            yield from self._go_round(min(want, room), open_lanes)
+
+    def _go_round(self, want: int, open_lanes: dict[int, _OpenLane]) -> Iterator[ReservedBatch]:
+        """Plan whose turns are next, reserve all that one campaign has in the plan at once, and
+        plan anew for what the plan could not have.
+        """
+        turn = self.account.turn
         served_lanes: dict[int, _OpenLane] = {}
-        while want and (lane := next_lane((each.lane for each in open_lanes.values()), turn)):
-            chosen = open_lanes[lane.tenant_id]
-            batch = self._probe(chosen) if probing else self._pick(chosen)
-            if batch is None:
-                del open_lanes[lane.tenant_id]
-                continue
-            chosen.lane, turn = served(lane, turn, cost=1)
-            served_lanes[lane.tenant_id] = chosen
-            chosen.room -= 1
-            if chosen.room == 0:
-                del open_lanes[lane.tenant_id]
-            want -= 1
-            yield batch
+        while want and (plan := _plan(open_lanes, turn, want)):
+            found = {planned: self._reserve(*planned, n) for planned, n in Counter(plan).items()}
+            for planned in plan:
+                tenant_id, thing = planned
+                chosen = open_lanes.get(tenant_id)
+                if found[planned]:
+                    assert chosen is not None  # noqa: S101 - for mypy: the plan heeds its room
+                    turn = chosen.serve(thing, turn)
+                    served_lanes[tenant_id] = chosen
+                    want -= 1
+                    yield found[planned].popleft()
+                elif chosen is not None and thing in chosen.things:
+                    chosen.things.remove(thing)
+                if chosen is not None and not (chosen.room and chosen.things):
+                    del open_lanes[tenant_id]
         self._remember(turn, served_lanes.values())
+
+    def _probe(self, open_lanes: dict[int, _OpenLane]) -> Iterator[ReservedBatch]:
+        """After failures one batch goes ahead alone."""
+        turn = self.account.turn
+        while lane := next_lane((each.lane for each in open_lanes.values()), turn):
+            chosen = open_lanes.pop(lane.tenant_id)
+            if probe := self._run(_RESERVE_PROBE, lane.tenant_id):
+                thing = probe[0].campaign_id
+                chosen.things = deque([thing])
+                self._remember(chosen.serve(thing, turn), [chosen])
+                yield probe[0]
+                return
 
     def _leased(self) -> dict[int, int]:
         """Batches by tenant that are reserved (pace) or in hand at all (probing)."""
@@ -174,50 +207,34 @@ class _Turns:
             lane = things[0]
             room = self._room(lane, self.pacing.tenant, leased.get(tenant_id, 0))
             if room > 0:
-                campaign_ids = [row.campaign_id for row in things if row.campaign_id is not None]
                 open_lanes[tenant_id] = _OpenLane(
                     Lane(tenant_id, lane.pass_),
                     room,
-                    singles=len(campaign_ids) < len(things),
-                    campaigns=_behind(lane.last_campaign_id or 0, campaign_ids),
-                    last_campaign=lane.last_campaign_id,
+                    _behind(lane.last_campaign_id or 0, [row.campaign_id for row in things]),
+                    lane.last_campaign_id,
                 )
         return open_lanes
 
-    def _pick(self, lane: _OpenLane) -> ReservedBatch | None:
-        """Reserve the lane's next batch: single messages first, then campaigns in turn."""
-        if lane.singles:
-            if (batch := self._reserve(_RESERVE_SINGLE, lane)) is not None:
-                return batch
-            lane.singles = False
-        while lane.campaigns:
-            campaign = lane.campaigns[0]
-            batch = self._reserve(_RESERVE_OF_CAMPAIGN, lane, campaign=campaign)
-            if batch is not None:
-                lane.campaigns.rotate(-1)
-                lane.last_campaign = campaign
-                return batch
-            lane.campaigns.popleft()
-        return None
+    def _reserve(self, tenant_id: int, thing: _Thing, most: int) -> deque[ReservedBatch]:
+        """Reserve up to so many batches of one thing, in the order of the launch."""
+        if thing is None:
+            found = self._run(_reserve_singles(most), tenant_id)
+        else:
+            found = self._run(_reserve_of_campaign(most), tenant_id, campaign=thing)
+        return deque(sorted(found, key=lambda batch: batch.id))
 
-    def _probe(self, lane: _OpenLane) -> ReservedBatch | None:
-        batch = self._reserve(_RESERVE_PROBE, lane)
-        if batch is not None:
-            lane.last_campaign = batch.campaign_id or lane.last_campaign
-        return batch
-
-    def _reserve(self, statement: Any, lane: _OpenLane, **more: int) -> ReservedBatch | None:
-        row = self.connection.execute(
+    def _run(self, statement: Any, tenant_id: int, **more: int) -> list[ReservedBatch]:
+        rows = self.connection.execute(
             statement,
             {
                 "account": self.account.id,
-                "tenant": lane.lane.tenant_id,
+                "tenant": tenant_id,
                 "at": self.at,
                 "lease_until": self.lease_until,
                 **more,
             },
-        ).first()
-        return None if row is None else ReservedBatch(*row)
+        )
+        return [ReservedBatch(*row) for row in rows]
 
     def _remember(self, turn: int, lanes_served: Collection[_OpenLane]) -> None:
         if not lanes_served:
@@ -237,10 +254,30 @@ class _Turns:
         )
 
 
-def _behind(last: int, campaign_ids: list[int]) -> deque[int]:
-    """The campaigns in the order of their turns: those behind the last one served, then round."""
-    ids = sorted(campaign_ids)
-    return deque([i for i in ids if i > last] + [i for i in ids if i <= last])
+def _plan(open_lanes: Mapping[int, _OpenLane], turn: int, most: int) -> list[tuple[int, _Thing]]:
+    """Whose turns are next (tenant, what it sends), if everything had batches without end."""
+    lanes = {
+        tenant_id: replace(each, things=deque(each.things))
+        for tenant_id, each in open_lanes.items()
+    }
+    plan: list[tuple[int, _Thing]] = []
+    while len(plan) < most and (lane := next_lane((each.lane for each in lanes.values()), turn)):
+        chosen = lanes[lane.tenant_id]
+        thing = chosen.things[0]
+        turn = chosen.serve(thing, turn)
+        plan.append((lane.tenant_id, thing))
+        if chosen.room == 0:
+            del lanes[lane.tenant_id]
+    return plan
+
+
+def _behind(last: int, things: Sequence[_Thing]) -> deque[_Thing]:
+    """What a lane can send in the order of turns: single messages, then the campaigns behind the
+    last one served, then round.
+    """
+    ids = sorted(thing for thing in things if thing is not None)
+    singles: list[_Thing] = [None] * (len(ids) < len(things))
+    return deque(singles + [i for i in ids if i > last] + [i for i in ids if i <= last])
 
 
 def _accounts_with_work(connection: Connection, first: int) -> list[int]:
@@ -330,11 +367,11 @@ _WORK = (
 )
 
 
-def _reserve(*candidates: Any) -> Any:
-    """Reserve the first of the candidate batches (scalar subqueries) that there is."""
+def _reserving(picked: Any) -> Any:
+    """Reserve the batches whose ids a subquery picks."""
     return (
         update(batches)
-        .where(batches.c.id == func.coalesce(*candidates), queued())
+        .where(batches.c.id.in_(picked), queued())
         .values(
             status=BatchStatus.RESERVED,
             fence=batches.c.fence + 1,
@@ -356,9 +393,12 @@ def _reserve(*candidates: Any) -> Any:
 _PICK = batches.alias("pick")
 
 
-def _first(*conditions: Any, order: tuple[Any, ...]) -> Any:
+def _first(most: int, *conditions: Any, order: tuple[Any, ...]) -> Any:
+    """The first so many batches of the lane. The number stands in the statement, or PostgreSQL
+    would have to plan for a tenth of all that is queued.
+    """
     return (
-        select(_PICK.c.id)
+        select(_PICK.c.id, _PICK.c.due_at)
         .where(
             _PICK.c.account_id == _ACCOUNT,
             _PICK.c.tenant_id == _TENANT,
@@ -366,47 +406,55 @@ def _first(*conditions: Any, order: tuple[Any, ...]) -> Any:
             *conditions,
         )
         .order_by(*order)
-        .limit(1)
-        .scalar_subquery()
+        .limit(literal_column(str(most)))
+        .subquery()
     )
 
 
 _OLDEST = (_PICK.c.due_at, _PICK.c.id)
 
-_RESERVE_SINGLE = _reserve(
-    _first(_PICK.c.campaign_id.is_(None), _PICK.c.due_at <= _AT, order=_OLDEST), None
-)
 
-# Retries that are due first: they have waited their time, and fresh batches may be many.
-_RESERVE_OF_CAMPAIGN = _reserve(
-    _first(
-        _PICK.c.campaign_id == bindparam("campaign"),
-        _PICK.c.due_at > 0,
-        _PICK.c.due_at <= _AT,
-        order=_OLDEST,
-    ),
-    _first(_PICK.c.campaign_id == bindparam("campaign"), _PICK.c.due_at == 0, order=_OLDEST),
-)
+@cache
+def _reserve_singles(most: int) -> Any:
+    singles = _first(most, _PICK.c.campaign_id.is_(None), _PICK.c.due_at <= _AT, order=_OLDEST)
+    return _reserving(select(singles.c.id))
+
+
+@cache
+def _reserve_of_campaign(most: int) -> Any:
+    """Retries that are due first: they have waited their time, and fresh batches may be many."""
+    of_campaign = _PICK.c.campaign_id == bindparam("campaign")
+    retries = _first(most, of_campaign, _PICK.c.due_at > 0, _PICK.c.due_at <= _AT, order=_OLDEST)
+    fresh = _first(most, of_campaign, _PICK.c.due_at == 0, order=_OLDEST)
+    both = union_all(
+        select(retries.c.id, literal_column("0").label("rank"), retries.c.due_at),
+        select(fresh.c.id, literal_column("1").label("rank"), fresh.c.due_at),
+    ).subquery()
+    return _reserving(
+        select(both.c.id)
+        .order_by(both.c.rank, both.c.due_at, both.c.id)
+        .limit(literal_column(str(most)))
+    )
+
 
 # After failures: the due batch with the fewest tries goes ahead, so that an outage spreads its
 # failed tries over many batches instead of using up those of a few.
-_RESERVE_PROBE = _reserve(
-    _first(
-        _PICK.c.due_at <= _AT,
-        or_(
-            _PICK.c.campaign_id.is_(None),
-            _PICK.c.campaign_id.in_(
-                select(campaigns.c.id).where(
-                    campaigns.c.account_id == _ACCOUNT,
-                    campaigns.c.tenant_id == _TENANT,
-                    campaigns.c.status == CampaignStatus.SENDING,
-                )
-            ),
+_PROBES = _first(
+    1,
+    _PICK.c.due_at <= _AT,
+    or_(
+        _PICK.c.campaign_id.is_(None),
+        _PICK.c.campaign_id.in_(
+            select(campaigns.c.id).where(
+                campaigns.c.account_id == _ACCOUNT,
+                campaigns.c.tenant_id == _TENANT,
+                campaigns.c.status == CampaignStatus.SENDING,
+            )
         ),
-        order=(_PICK.c.tries, _PICK.c.due_at, _PICK.c.id),
     ),
-    None,
+    order=(_PICK.c.tries, _PICK.c.due_at, _PICK.c.id),
 )
+_RESERVE_PROBE = _reserving(select(_PROBES.c.id))
 
 _SET_TURN = (
     update(traffic_accounts).where(traffic_accounts.c.id == _ACCOUNT).values(turn=bindparam("turn"))
