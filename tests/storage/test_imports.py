@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +15,13 @@ from sqlalchemy import Connection, Table, func, select, text
 
 from paceline.clock import VirtualClock
 from paceline.domain.errors import InvalidInputError, NotFoundError
+from paceline.engine import imports as engine
 from paceline.engine.csv_contacts import normal_name, read_contacts
-from paceline.engine.imports import MAX_PROBLEMS, import_contacts
+from paceline.engine.imports import MAX_PROBLEMS, BadRowsError, import_contacts
 from paceline.settings import sqlalchemy_url
 from paceline.storage import contacts, idempotency, imports, lists, migrate, tenants
 from paceline.storage.database import Database
+from paceline.storage.first_rows import FirstRows
 from paceline.storage.imports import ImportLostError, StagedContact
 from paceline.storage.schema import contacts as contacts_table
 from paceline.storage.schema import import_rows, list_members
@@ -83,6 +88,86 @@ async def test_a_file_that_breaks_off_imports_nothing(database: Database, tenant
 async def test_problems_are_counted_beyond_those_named(database: Database, tenant: int) -> None:
     result = await import_contacts(database, tenant, [b"phone\n", b"x\n" * 1_500])
     assert (result.invalid, len(result.errors), result.imported) == (1_500, MAX_PROBLEMS, 0)
+
+
+async def test_a_number_counts_once_wherever_in_the_file_it_is_repeated(
+    database: Database, tenant: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "CHUNK", 3)
+    anna, bert = "+306912345678", "+306912345679"
+    rows = [f"{anna},a", f"{anna},b", "x,c", "y,d", "z,e", f"{anna},f", f"{bert},g", f"{bert},h"]
+    result = await import_contacts(database, tenant, ["\n".join(["phone,name", *rows]).encode()])
+    assert (result.imported, result.duplicates, result.invalid) == (2, 3, 3)
+    assert [(each.row, each.reason) for each in result.errors] == [
+        (3, "has the same number as row 2, which counts"),
+        (4, "not a number"),
+        (5, "not a number"),
+        (6, "not a number"),
+        (7, "has the same number as row 2, which counts"),
+        (9, "has the same number as row 8, which counts"),
+    ]
+    people = database.read_now(contacts.page, tenant)
+    assert [(each.phone, each.attributes["name"]) for each in people] == [(anna, "a"), (bert, "g")]
+
+
+async def test_strict_refuses_a_file_that_repeats_a_number(
+    database: Database, tenant: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "CHUNK", 2)
+    rows = b"+306912345678\n+306912345679\n" * 2
+    with pytest.raises(BadRowsError, match="0 rows are invalid and 2 repeat a number"):
+        await import_contacts(database, tenant, [b"phone\n", rows], strict=True)
+    assert database.read_now(contacts.page, tenant) == []
+    assert staged(database) == 0
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 3)), max_size=9), max_size=9))
+def test_the_first_row_of_a_number_is_found_whatever_the_chunks(
+    chunks: list[list[tuple[int, int]]],
+) -> None:
+    """Numbers with how many rows after the one before they are."""
+    row = 0
+    firsts: dict[int, int] = {}
+    with FirstRows() as first_rows:
+        for chunk in chunks:
+            rows = [(number, row := row + step) for number, step in chunk]
+            repeated = {row: firsts[n] for n, row in rows if firsts.setdefault(n, row) != row}
+            assert first_rows.add(rows) == repeated
+
+
+@pytest.mark.parametrize("note", ["", "x" * 1_000], ids=["short", "long"])
+async def test_the_memory_of_an_import_does_not_grow_with_the_file(
+    database: Database, tenant: int, monkeypatch: pytest.MonkeyPatch, note: str
+) -> None:
+    monkeypatch.setattr(imports, "CHUNK", 250 if not note else 5_000)
+    monkeypatch.setattr(engine, "_CHUNK_TEXT", 100_000)
+
+    async def peak(rows: int) -> int:
+        file = (b"phone,note\n", *(b"+306912%06d,%b\n" % (n, note.encode()) for n in range(rows)))
+        tracemalloc.start()
+        try:
+            await import_contacts(database, tenant, file)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few = 1_000 if not note else 250
+    await peak(few)  # what is made once and kept is not the file's
+    assert await peak(10 * few) < 1.5 * await peak(few)
+
+
+async def test_every_text_arrives_as_it_stands(database: Database, tenant: int) -> None:
+    texts = ["Zoë “Z”", "O'Neil", "{}", "null", "\\u0000 \\", "%(row)s :row ?", "😀", "a\nb"]
+    file = io.StringIO()
+    written = csv.writer(file)
+    written.writerow(["phone", "first_name", "last_name", "note"])
+    for n, each in enumerate(texts):
+        written.writerow([f"+30691234567{n}", each, each, each])
+    await import_contacts(database, tenant, [file.getvalue().encode()])
+    people = database.read_now(contacts.page, tenant)
+    assert [each.first_name for each in people] == texts
+    assert [each.last_name for each in people] == texts
+    assert [each.attributes for each in people] == [{"note": each} for each in texts]
 
 
 async def test_an_unknown_list_stops_it_before_it_begins(database: Database, tenant: int) -> None:

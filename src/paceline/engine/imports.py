@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import phonenumbers
 from sqlalchemy import Connection
@@ -16,11 +16,17 @@ from paceline.domain.errors import InvalidInputError, Problem
 from paceline.engine.csv_contacts import read_contacts
 from paceline.storage import idempotency, imports, lists
 from paceline.storage.database import Database, DatabaseUnreachableError
+from paceline.storage.first_rows import FirstRows
 from paceline.storage.idempotency import Once
 from paceline.storage.imports import StagedContact
 
 MAX_PROBLEMS = 1_000
 """Problems that are named; all are counted."""
+_CHUNK_TEXT = 4_000_000
+"""Characters of attributes after which a chunk is full. Rows may be long as well as many."""
+
+_Row: TypeAlias = StagedContact | list[Problem]
+"""What the file has in a row, or what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,8 @@ async def import_contacts(
 ) -> Imported:
     """Import a CSV file.
 
-    Reading and checking happen in a thread, 5,000 rows at a time. Of a number that the file has
-    twice the first row counts.
+    Reading and checking happen in a thread, up to 5,000 rows at a time, and no more are in memory.
+    Of a number that the file has twice the first row counts.
 
     Args:
         database: where to.
@@ -81,7 +87,7 @@ async def import_contacts(
         await database.read(lists.get, tenant_id, list_id)
     import_id = secrets.token_hex(16)
     sieve = _Sieve()
-    rows = sieve.good(read_contacts(chunks, default_country))
+    good = sieve.chunks(read_contacts(chunks, default_country))
 
     def merge(connection: Connection) -> Imported:
         merged = imports.merge(
@@ -90,7 +96,7 @@ async def import_contacts(
         return replace(sieve.result(), imported=merged.imported, updated=merged.updated)
 
     try:
-        while chunk := await asyncio.to_thread(_next_chunk, rows):
+        while chunk := await asyncio.to_thread(next, good, None):
             await database.write(imports.stage, tenant_id, import_id, chunk)
         if strict:
             sieve.refuse_faults()
@@ -110,22 +116,30 @@ class _Sieve:
     duplicates: int = 0
     invalid: int = 0
     errors: list[Problem] = field(default_factory=list)
-    first_rows: dict[int, int] = field(default_factory=dict)
-    """Number (as an integer, half the memory of its text) → the row that had it first."""
 
-    def good(self, rows: Iterable[StagedContact | list[Problem]]) -> Iterator[StagedContact]:
+    def chunks(self, rows: Iterable[_Row]) -> Iterator[list[StagedContact]]:
+        """The good rows, as many at a time as one transaction stages."""
+        with FirstRows() as first_rows:
+            for chunk in _chunks(rows):
+                if good := self._good(chunk, first_rows):
+                    yield good
+
+    def _good(self, rows: Sequence[_Row], first_rows: FirstRows) -> list[StagedContact]:
+        numbers = [(int(each.phone), each.row) for each in rows if not isinstance(each, list)]
+        repeated = first_rows.add(numbers)
+        good = []
         for row in rows:
             if isinstance(row, list):
                 self.invalid += 1
                 self._report(row)
-            elif first := self.first_rows.get(int(row.phone)):
+            elif first := repeated.get(row.row):
                 self.duplicates += 1
                 reason = f"has the same number as row {first}, which counts"
                 self._report([Problem("phone", reason, row.row)])
             else:
-                self.first_rows[int(row.phone)] = row.row
-                self.passed += 1
-                yield row
+                good.append(row)
+        self.passed += len(good)
+        return good
 
     def result(self) -> Imported:
         return Imported(duplicates=self.duplicates, invalid=self.invalid, errors=tuple(self.errors))
@@ -138,8 +152,18 @@ class _Sieve:
         self.errors += problems[: MAX_PROBLEMS - len(self.errors)]
 
 
-def _next_chunk(rows: Iterator[StagedContact]) -> list[StagedContact]:
-    return list(itertools.islice(rows, imports.CHUNK))
+def _chunks(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    chunk: list[_Row] = []
+    text = 0
+    for row in rows:
+        chunk.append(row)
+        if not isinstance(row, list):
+            text += sum(map(len, row.attributes.values()))
+        if len(chunk) == imports.CHUNK or text >= _CHUNK_TEXT:
+            yield chunk
+            chunk, text = [], 0
+    if chunk:
+        yield chunk
 
 
 def _check_country(country: str | None) -> None:

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     Connection,
     Table,
     and_,
+    bindparam,
+    cast,
+    column,
     delete,
     exists,
     func,
@@ -61,23 +65,27 @@ def stage(
     connection: Connection, tenant_id: int, import_id: str, rows: Sequence[StagedContact]
 ) -> None:
     """Put rows aside under ``import_id``."""
-    at = now(connection)
-    connection.execute(
-        insert(import_rows),
-        [
-            {
-                "import_id": import_id,
-                "row": each.row,
-                "tenant_id": tenant_id,
-                "phone": each.phone,
-                "first_name": each.first_name,
-                "last_name": each.last_name,
-                "attributes": each.attributes,
-                "created_at": at,
-            }
-            for each in rows
-        ],
-    )
+    whose = {"import_id": import_id, "tenant_id": tenant_id, "created_at": now(connection)}
+    if is_postgres(connection):
+        # All rows as one parameter: a sixth of the cost of parameters for each.
+        connection.execute(_STAGE_DOCUMENT, {**whose, "rows": _json(rows)})
+    else:
+        # Past SQLAlchemy's handling of parameters, which costs more than the insert itself.
+        connection.exec_driver_sql(_STAGE_ROW, [whose | _values(each) for each in rows])
+
+
+def _values(contact: StagedContact) -> dict[str, Any]:
+    return {
+        "row": contact.row,
+        "phone": contact.phone,
+        "first_name": contact.first_name,
+        "last_name": contact.last_name,
+        "attributes": _json(contact.attributes),
+    }
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def merge(
@@ -169,3 +177,24 @@ def _upsert(connection: Connection, staged: Any) -> Any:
             "updated_at": at,
         },
     )
+
+
+_WHOSE = ("import_id", "tenant_id", "created_at")
+_OF_ROW = ("row", "phone", "first_name", "last_name", "attributes")
+_ROWS = (
+    func.jsonb_to_recordset(cast(bindparam("rows"), postgresql.JSONB))
+    .table_valued(*(column(name, import_rows.c[name].type) for name in _OF_ROW))
+    .render_derived(with_types=True)
+)
+_STAGE_DOCUMENT = insert(import_rows).from_select(
+    [*_WHOSE, *_OF_ROW],
+    select(
+        *(bindparam(name, type_=import_rows.c[name].type) for name in _WHOSE),
+        *(_ROWS.c[name] for name in _OF_ROW),
+    ),
+)
+_STAGE_ROW = str(
+    insert(import_rows)
+    .values({name: bindparam(name) for name in (*_WHOSE, *_OF_ROW)})
+    .compile(dialect=sqlite.dialect(paramstyle="named"))
+)
