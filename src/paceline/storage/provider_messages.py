@@ -7,26 +7,32 @@ at once and in order, every place is touched once. Until then one row per answer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Text, bindparam, delete, func, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    TableValuedAlias,
+    bindparam,
+    cast,
+    delete,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import ARRAY
 
-from paceline.storage.database import AnyRow, insert_new, is_postgres
+from paceline.storage.among import among
+from paceline.storage.database import AnyRow, insert_new
 from paceline.storage.schema import answers, attempts, provider_messages
 
 INDEX_AT_ONCE = 20_000
-"""Names in a transaction, give or take an answer: other writers on SQLite wait that long."""
+"""Messages of a transaction, give or take an answer: other writers on SQLite wait that long."""
 _ANSWERS_AT_ONCE = 200
-
-_Indexed: TypeAlias = tuple[int, str, int, int]
-"""A row of ``provider_messages``: account id, provider's id, message id, attempt id."""
-
-_decode = msgspec.json.Decoder(dict[int, str]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,8 @@ def remember(connection: Connection, names: Sequence[Names]) -> None:
 
 
 def index(connection: Connection) -> int:
-    """Index what is not indexed yet, up to about ``INDEX_AT_ONCE`` names; return how many names
-    that were. Those that are known already stay as they are.
+    """Index what is not indexed yet, of answers to about ``INDEX_AT_ONCE`` messages; return to how
+    many. Names that are known already stay as they are.
     """
     return _index(connection, connection.execute(_WAITING, {"most": _ANSWERS_AT_ONCE}))
 
@@ -67,77 +73,61 @@ def index_batches(connection: Connection, batch_ids: Iterable[int]) -> None:
 
 def _index(connection: Connection, waiting: Iterable[AnyRow]) -> int:
     taken: list[int] = []
-    names: list[_Indexed] = []
+    messages = 0
     for answer in waiting:
-        if len(names) >= INDEX_AT_ONCE:
+        if messages >= INDEX_AT_ONCE:
             break
         taken.append(answer.attempt_id)
-        names += _names_in(answer.account_id, answer.attempt_id, answer.provider_ids)
+        messages += answer.size
     if taken:
-        _insert(connection, sorted(names))
-        connection.execute(delete(answers).where(answers.c.attempt_id.in_(taken)))
-    return len(names)
-
-
-def _names_in(account_id: int, attempt_id: int, provider_ids: str) -> Iterator[_Indexed]:
-    for message_id, provider_id in _decode(provider_ids).items():
-        yield account_id, provider_id, message_id, attempt_id
-
-
-def _insert(connection: Connection, names: Sequence[_Indexed]) -> None:
-    if is_postgres(connection):
-        account_ids, provider_ids, message_ids, attempt_ids = zip(*names, strict=True)
+        insert = _INSERT[connection.dialect.name]
+        connection.execute(insert, {"taken": taken})
         connection.execute(
-            _INSERT_ARRAYS,
-            {
-                "account_ids": list(account_ids),
-                "provider_ids": list(provider_ids),
-                "message_ids": list(message_ids),
-                "attempt_ids": list(attempt_ids),
-            },
+            delete(answers).where(among(answers.c.attempt_id, "taken")), {"taken": taken}
         )
-    else:
-        # Past SQLAlchemy's handling of parameters, which costs more than the insert itself.
-        connection.exec_driver_sql(_INSERT_ROW, list(names))
+    return messages
 
 
-_COLUMNS = ("account_id", "provider_message_id", "message_id", "attempt_id")
+_TO_INDEX = select(answers.c.attempt_id, attempts.c.size).join(
+    attempts, attempts.c.id == answers.c.attempt_id
+)
 _WAITING = (
-    select(answers)
-    .order_by(answers.c.attempt_id)
+    _TO_INDEX.order_by(answers.c.attempt_id)
     .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
+    .with_for_update(of=answers, skip_locked=True)
 )
 _WAITING_OF = (
-    select(answers)
-    .where(
-        answers.c.attempt_id.in_(
-            select(attempts.c.id).where(
-                attempts.c.batch_id.in_(bindparam("batches", expanding=True))
-            )
-        )
-    )
+    _TO_INDEX.where(attempts.c.batch_id.in_(bindparam("batches", expanding=True)))
     .order_by(answers.c.attempt_id)
-    .with_for_update()
+    .with_for_update(of=answers)
 )
-_NAMES = (
-    func.unnest(
-        bindparam("account_ids", type_=ARRAY(BigInteger)),
-        bindparam("provider_ids", type_=ARRAY(Text)),
-        bindparam("message_ids", type_=ARRAY(BigInteger)),
-        bindparam("attempt_ids", type_=ARRAY(BigInteger)),
+
+
+def _insert(make: Any, names: TableValuedAlias) -> Any:
+    """The database itself takes the documents apart and sorts what is in them: as objects of ours
+    the names would cost megabytes and most of the time.
+    """
+    columns = {
+        "account_id": answers.c.account_id,
+        "provider_message_id": names.c.value,
+        "message_id": cast(names.c.key, BigInteger),
+        "attempt_id": answers.c.attempt_id,
+    }
+    rows = (
+        select(*columns.values())
+        .select_from(answers.join(names, true()))
+        .where(among(answers.c.attempt_id, "taken"))
+        .order_by(answers.c.account_id, names.c.value)
     )
-    .table_valued(*_COLUMNS)
-    .render_derived()
-)
-_INSERT_ARRAYS = (
-    postgresql.insert(provider_messages)
-    .from_select(list(_COLUMNS), select(*(_NAMES.c[name] for name in _COLUMNS)))
-    .on_conflict_do_nothing()
-)
-_INSERT_ROW = str(
-    sqlite.insert(provider_messages)
-    .values({name: bindparam(name) for name in _COLUMNS})
-    .on_conflict_do_nothing()
-    .compile(dialect=sqlite.dialect())
-)
+    return make(provider_messages).from_select(list(columns), rows).on_conflict_do_nothing()
+
+
+_INSERT = {
+    "postgresql": _insert(
+        postgresql.insert,
+        func.json_each_text(cast(answers.c.provider_ids, JSON)).table_valued("key", "value"),
+    ),
+    "sqlite": _insert(
+        sqlite.insert, func.json_each(answers.c.provider_ids).table_valued("key", "value")
+    ),
+}
