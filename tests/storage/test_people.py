@@ -11,13 +11,14 @@ from paceline.domain.outcome import Answered, NotSent, Rejection
 from paceline.storage import messages, suppressions, tenants
 from paceline.storage.schema import api_keys
 from paceline.storage.schema import suppressions as suppressions_table
+from paceline.storage.tenants import PresentedKey
 
 # --- keys
 
 
 def test_a_key_opens_its_tenant_and_its_secret_is_kept_nowhere(world):
     row, secret = world.write(tenants.create_key, world.acme, name="ci", admin=True)
-    caller = world.read(tenants.authenticate, secret)
+    caller = world.read(tenants.authenticate, PresentedKey.of(secret))
     assert caller == tenants.Caller(world.acme, row.id, admin=True)
     assert secret not in str(world.rows(api_keys))
     assert secret.startswith(row.hint)
@@ -26,12 +27,12 @@ def test_a_key_opens_its_tenant_and_its_secret_is_kept_nowhere(world):
 def test_a_wrong_or_revoked_key_opens_nothing(world):
     row, secret = world.write(tenants.create_key, world.acme, name="ci")
     for wrong in (secret[:-1], secret + "x", secret[:11], "", "pl_", row.digest):
-        assert world.read(tenants.authenticate, wrong) is None
+        assert world.read(tenants.authenticate, PresentedKey.of(wrong)) is None
     with pytest.raises(NotFoundError):
         world.write(tenants.revoke_key, world.tenant("rival"), row.id)
-    assert world.read(tenants.authenticate, secret) is not None
+    assert world.read(tenants.authenticate, PresentedKey.of(secret)) is not None
     world.write(tenants.revoke_key, world.acme, row.id)
-    assert world.read(tenants.authenticate, secret) is None
+    assert world.read(tenants.authenticate, PresentedKey.of(secret)) is None
     with pytest.raises(NotFoundError):
         world.write(tenants.revoke_key, world.acme, row.id)
 

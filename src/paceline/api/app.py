@@ -60,7 +60,6 @@ def create_app(
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,
     )
-    orders = Orders(database, settings, wake=wake)
     app.include_router(_api())
     app.router.routes += docs.routes()
     app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
@@ -68,7 +67,7 @@ def create_app(
     app.add_middleware(
         Webhooks, database=database, adapters=adapters, secret=settings.webhook_secret
     )
-    return _observable(app, Context(database, settings, orders, worker_state))
+    return _observable(app, _context(database, settings, wake, worker_state))
 
 
 def create_worker_app(
@@ -78,8 +77,22 @@ def create_worker_app(
     app = FastAPI(
         title="Paceline worker", version=__version__, openapi_url=None, telemetry=_NO_TELEMETRY
     )
-    orders = Orders(database, settings, wake=lambda: None)
-    return _observable(app, Context(database, settings, orders, worker_state))
+    return _observable(app, _context(database, settings, lambda: None, worker_state))
+
+
+def _context(
+    database: Database,
+    settings: Settings,
+    wake: Callable[[], None],
+    worker_state: Callable[[], str | None] | None,
+) -> Context:
+    def changed() -> None:
+        statuses.forget()
+        wake()
+
+    orders = Orders(database, settings, wake=changed)
+    statuses = campaigns.statuses(orders)
+    return Context(database, settings, orders, statuses, worker_state)
 
 
 def _observable(app: FastAPI, context: Context) -> FastAPI:

@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from paceline.api.readings import Readings
 from paceline.domain import phone
 from paceline.domain.errors import InvalidInputError
 from paceline.engine.orders import Orders
@@ -32,6 +33,8 @@ class Context:
     database: Database
     settings: Settings
     orders: Orders
+    statuses: Readings[tuple[int, int], bytes]
+    """Tenant's and campaign's id → the status document."""
     worker_state: Callable[[], str | None] | None
     """What is wrong with the worker of this process; None while it is well."""
 

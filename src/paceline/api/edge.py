@@ -14,10 +14,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paceline.api.problems import internal_error, problem_response, response_to
+from paceline.api.readings import Readings
 from paceline.domain.errors import PacelineError
 from paceline.storage import tenants
 from paceline.storage.database import Database
-from paceline.storage.tenants import Caller
+from paceline.storage.tenants import Caller, PresentedKey
 from paceline.telemetry import get_logger
 
 log = get_logger("http")
@@ -27,6 +28,8 @@ MAX_BODY = 1024 * 1024
 """Bytes."""
 _QUIET = ("/webhooks/", "/healthz", "/readyz", "/metrics")
 _NOTED_EVERY_S = 60
+KNOWN_S = 1.0
+"""For so long a key is not looked up again: one that was revoked ends with it."""
 _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -100,6 +103,7 @@ class Authentication:
     def __init__(self, app: ASGIApp, *, database: Database) -> None:
         self.app = app
         self.database = database
+        self._callers = Readings(self._caller_with, good_for_s=KNOWN_S)
         self._noted: dict[int, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,10 +125,13 @@ class Authentication:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             return None
-        caller = await self.database.glance(tenants.authenticate, secret.strip())
+        caller = await self._callers.of(PresentedKey.of(secret.strip()))
         if caller is not None:
             await self._note_use(caller.key_id)
         return caller
+
+    async def _caller_with(self, key: PresentedKey) -> Caller | None:
+        return await self.database.glance(tenants.authenticate, key)
 
     async def _note_use(self, key_id: int) -> None:
         at = time.monotonic()

@@ -10,11 +10,9 @@ what is here.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
-import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from paceline.api.problems import RETRY_AFTER_S, problem_response, response_to
+from paceline.api.readings import Readings
 from paceline.domain.errors import PacelineError
 from paceline.engine.adapters import Adapters
 from paceline.engine.intake import Intake, NotKeptError
@@ -64,7 +63,9 @@ class Webhooks:
         secret: str | None,
     ) -> None:
         self.app = app
-        self._accounts = _Accounts(database, adapters)
+        self._database = database
+        self._adapters = adapters
+        self._accounts = Readings(self._account, good_for_s=KNOWN_S)
         self._intake = Intake(database)
         self._secret = secret
 
@@ -81,7 +82,7 @@ class Webhooks:
         if scope["method"] != "POST":
             return _not_allowed(scope["method"])
         try:
-            account = await self._accounts.of(provider, token)
+            account = await self._accounts.of((provider, token))
         except PacelineError as error:
             return response_to(error)
         if account is None:
@@ -93,6 +94,10 @@ class Webhooks:
         if not _is_signed(body, headers, self._secret):
             return problem_response(401, "unauthorized", "The signature is not that of this body.")
         return await self._take(account, body, headers)
+
+    async def _account(self, whose: tuple[str, str]) -> _Account | None:
+        row = await self._database.read(accounts.by_webhook_token, *whose)
+        return None if row is None else _Account(row.id, self._adapters.of(row))
 
     async def _take(self, account: _Account, body: bytes, headers: Headers) -> ASGIApp:
         try:
@@ -123,44 +128,6 @@ def _accepted(updated: int) -> ASGIApp:
 class _Account(NamedTuple):
     id: int
     adapter: Provider
-    until: float
-
-
-class _Accounts:
-    """Whose token it is, asked of the database once in ``KNOWN_S``. Tokens that are nobody's are
-    not kept, so what is kept is bounded by the accounts there are.
-    """
-
-    def __init__(self, database: Database, adapters: Adapters) -> None:
-        self._database = database
-        self._adapters = adapters
-        self._known: dict[tuple[str, str], _Account] = {}
-        self._asking: dict[tuple[str, str], asyncio.Task[_Account | None]] = {}
-
-    async def of(self, provider: str, token: str) -> _Account | None:
-        """The account; None if the token is nobody's.
-
-        Raises:
-            DatabaseUnreachableError: it cannot be asked.
-        """
-        key = (provider, token)
-        known = self._known.get(key)
-        if known is not None and time.monotonic() < known.until:
-            return known
-        asking = self._asking.get(key)
-        if asking is None:  # whoever comes meanwhile waits for the same answer
-            asking = self._asking[key] = asyncio.create_task(self._ask(key))
-            asking.add_done_callback(lambda _: self._asking.pop(key))
-        return await asyncio.shield(asking)
-
-    async def _ask(self, key: tuple[str, str]) -> _Account | None:
-        asked_at = time.monotonic()
-        row = await self._database.read(accounts.by_webhook_token, *key)
-        if row is None:
-            self._known.pop(key, None)
-            return None
-        known = self._known[key] = _Account(row.id, self._adapters.of(row), asked_at + KNOWN_S)
-        return known
 
 
 def _not_allowed(method: str) -> Response:

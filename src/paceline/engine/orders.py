@@ -150,6 +150,7 @@ class Orders:
         await self.database.write(campaigns.cancel, tenant_id, campaign_id)
         while await self.database.write(campaigns.sweep_cancelled, campaign_id):
             pass
+        self.wake()
         return await self.campaign(tenant_id, campaign_id)
 
     async def campaign(self, tenant_id: int, campaign_id: int) -> Shown:

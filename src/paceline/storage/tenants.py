@@ -7,7 +7,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -27,6 +27,18 @@ class Caller:
     tenant_id: int
     key_id: int
     admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedKey:
+    """An API key as somebody presents it, without its secret."""
+
+    hint: str
+    digest: str
+
+    @classmethod
+    def of(cls, secret: str) -> Self:
+        return cls(secret[:_HINT_LENGTH], _digest(secret))
 
 
 def get(connection: Connection, tenant_id: int) -> AnyRow:
@@ -126,15 +138,12 @@ def revoke_key(connection: Connection, tenant_id: int, key_id: int) -> None:
         raise NotFoundError("key", key_id)
 
 
-def authenticate(connection: Connection, secret: str) -> Caller | None:
+def authenticate(connection: Connection, key: PresentedKey) -> Caller | None:
     """Who presents this key; None if nobody may. Digests are compared in constant time."""
-    digest = _digest(secret)
     for row in connection.execute(
-        select(api_keys).where(
-            api_keys.c.hint == secret[:_HINT_LENGTH], api_keys.c.revoked_at.is_(None)
-        )
+        select(api_keys).where(api_keys.c.hint == key.hint, api_keys.c.revoked_at.is_(None))
     ):
-        if hmac.compare_digest(row.digest, digest):
+        if hmac.compare_digest(row.digest, key.digest):
             return Caller(row.tenant_id, row.id, row.admin)
     return None
 

@@ -1,0 +1,123 @@
+"""Who asks for the same at the same time shares a look, and nobody is given what is not good."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from paceline.api.readings import Readings
+
+GOOD_FOR_S = 0.2
+
+
+class Source:
+    """Counts the looks at it; each gives its number once ``open`` is set."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: Exception | None = None
+        self.gone = False
+
+    async def __call__(self, _key: str) -> int | None:
+        self.looks += 1
+        number = self.looks
+        await self.open.wait()
+        if self.error is not None:
+            raise self.error
+        return None if self.gone else number
+
+
+@pytest.fixture
+async def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+async def readings(source: Source) -> Readings[str, int]:
+    return Readings(source, good_for_s=GOOD_FOR_S)
+
+
+async def no_longer_good() -> None:
+    """The time of the loop is the time of readings."""
+    await asyncio.sleep(GOOD_FOR_S * 1.2)
+
+
+async def test_a_crowd_shares_one_look(source, readings):
+    source.open.clear()
+    asking = [asyncio.create_task(readings.of("a", to=i)) for i in range(50)]
+    await asyncio.sleep(0)
+    source.open.set()
+    assert set(await asyncio.gather(*asking)) == {1}
+    assert await readings.of("a", to=51) == 1
+    assert source.looks == 1
+
+
+async def test_nobody_is_given_the_same_reading_twice(source, readings):
+    assert [await readings.of("a", to="me") for _ in range(3)] == [1, 2, 3]
+    assert await readings.of("a", to="you") == 3
+
+
+async def test_whoever_it_is_is_given_it_while_it_is_good(source, readings):
+    assert [await readings.of("a") for _ in range(3)] == [1, 1, 1]
+    await no_longer_good()
+    assert await readings.of("a") == 2
+
+
+async def test_the_next_reading_is_fetched_before_this_one_is_too_old(source, readings):
+    await readings.of("a")
+    await asyncio.sleep(GOOD_FOR_S * 0.5)
+    assert await readings.of("a") == 1
+    await asyncio.sleep(0)
+    assert source.looks == 2
+    await asyncio.sleep(0)
+    assert await readings.of("a") == 2
+
+
+async def test_keys_are_read_each_for_itself(source, readings):
+    assert [await readings.of(key) for key in "aba"] == [1, 2, 1]
+
+
+async def test_what_was_changed_is_read_anew_even_by_who_comes_during_a_look(source, readings):
+    source.open.clear()
+    before = asyncio.create_task(readings.of("a"))
+    await asyncio.sleep(0)
+    readings.forget()
+    after = asyncio.create_task(readings.of("a"))
+    await asyncio.sleep(0)
+    source.open.set()
+    assert [await before, await after] == [1, 2]
+    assert await readings.of("a") == 2
+
+
+async def test_what_is_gone_is_gone_for_everybody(source, readings):
+    assert await readings.of("a") == 1
+    source.gone = True
+    await no_longer_good()
+    assert await readings.of("a") is None
+    source.gone = False
+    assert await readings.of("a") == 3
+
+
+async def test_a_failure_is_told_to_all_who_wait_for_it_and_not_kept(source, readings):
+    source.open.clear()
+    source.error = ValueError("broken")
+    asking = [asyncio.create_task(readings.of("a")) for _ in range(2)]
+    await asyncio.sleep(0)
+    source.open.set()
+    told = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(each) for each in told] == [ValueError, ValueError]
+    source.error = None
+    assert await readings.of("a") == 2
+
+
+async def test_who_is_given_up_takes_the_look_from_nobody(source, readings):
+    source.open.clear()
+    given_up, other = (asyncio.create_task(readings.of("a")) for _ in range(2))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.sleep(0)
+    source.open.set()
+    assert await other == 1
