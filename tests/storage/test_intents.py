@@ -104,9 +104,9 @@ def test_a_window_from_the_future_is_restamped_once(world):
     batch = world.reserve()
     ahead = f"[{world.now + 90_000},50]"
     world.write(lambda c: c.execute(update(tenants_table).values(grants=ahead)))
-    assert world.intend(batch).for_ms == 1050
-    assert world.grants()[0] == f"[{world.now},50]"
-    world.pass_time(1000)
+    assert world.intend(batch).for_ms == 1300
+    assert world.grants()[0] == f"[{world.now + 90_000},0,-89750,50]"
+    world.pass_time(1250)
     assert world.intend(batch).for_ms == 50
 
 

@@ -33,7 +33,7 @@ from paceline.storage import receipts as inbox
 from paceline.storage.batches import Attempt, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import AnyRow, Database, now
-from paceline.storage.intents import Intent, Wish
+from paceline.storage.intents import Intent, Used, Wish
 from paceline.storage.limits import Pacing
 from paceline.storage.messages import LoadedBatch
 from paceline.storage.outcomes import Result
@@ -215,10 +215,13 @@ class World:
         (intent,) = self.intend_together(Wish(batch, size), pacing=pacing)
         return intent
 
-    def intend_together(self, *wishes: Wish, pacing: Pacing | None = None) -> list[Intent]:
+    def intend_together(
+        self, *wishes: Wish, used: Sequence[Used] = (), pacing: Pacing | None = None
+    ) -> list[Intent]:
         return self.write(
             intents.intend,
             wishes,
+            used=used,
             pacing=pacing or self.pacing,
             lease_ms=LEASE_MS,
             worker="tester",

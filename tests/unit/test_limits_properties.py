@@ -5,14 +5,24 @@ The oracle here knows only when permits were truly given. It never asks the modu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paceline.domain.limits import Denied, Granted, Limit, Window, free, open_at, take
+from paceline.domain.limits import (
+    LONGEST_LEAD_MS,
+    Denied,
+    Granted,
+    Limit,
+    Window,
+    free,
+    moved,
+    open_at,
+    take,
+)
 
 START = 1_790_000_000_000
 NO_LIMIT = Limit(10**9, 1, 0)
@@ -123,11 +133,12 @@ def test_both_windows_are_granted_from_or_neither(tenant_limit, account_limit, r
         result = take((tenant, tenant_limit), (account, account_limit), request.wanted, clock)
         if isinstance(result, Granted):
             assert 1 <= result.permits <= request.wanted
-            assert result.tenant.grants[-1][0] == result.account.grants[-1][0] == clock
+            for window in (result.tenant, result.account):
+                assert any(time == clock for time, _ in window.grants)
         else:
             for before, after in ((tenant, result.tenant), (account, result.account)):
                 assert sum(p for _, p in before.grants) == sum(p for _, p in after.grants)
-                assert after is before or before.grants[-1][0] > clock
+                assert after is before or before.grants[-1][0] > clock + LONGEST_LEAD_MS
         tenant, account = result.tenant, result.account
 
 
@@ -166,6 +177,185 @@ def test_the_record_stays_small_even_when_the_maximum_changes(before, after, win
             now += 1 + limit.span_ms // 500
             window = take((window, limit), (Window.EMPTY, NO_LIMIT), 1, now).tenant
             assert len(window.grants) <= 2 * 257
+
+
+# --- stamped ahead, and moved to where they were used
+
+
+@dataclass(frozen=True)
+class Send:
+    """A request for permits that are stamped ahead, used before that, and perhaps told of."""
+
+    after: int
+    set_back: int
+    maximum: int
+    """Of the tenant, from now on; 0 leaves it."""
+    wanted: int
+    lead: int
+    used: int
+    """Of the lead, in percent."""
+    overstated: int
+    """By so many ms what is told is later than the use."""
+    told: int
+    """Before so many more steps, or as soon as they are used; -1: never."""
+    order: int
+    """Of several that are told of in one step, the smallest first."""
+
+
+def seldom(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
+    """Once in five times, else 0."""
+    return st.integers(0, 4).flatmap(lambda n: strategy if n == 4 else st.just(0))
+
+
+def sends(
+    *, after: int, lead: st.SearchStrategy[int], set_back: int
+) -> st.SearchStrategy[list[Send]]:
+    """Enough of them for two to meet."""
+    send = st.builds(
+        Send,
+        after=st.integers(0, after),
+        set_back=seldom(st.integers(1, set_back)),
+        maximum=seldom(st.integers(1, 600)),
+        wanted=st.one_of(st.integers(1, 3), st.integers(1, 300)),
+        lead=lead,
+        used=st.integers(0, 100),
+        overstated=st.one_of(st.just(0), st.integers(0, 30)),
+        told=st.integers(-1, 6),
+        order=st.integers(0, 9),
+    )
+    return st.lists(send, min_size=8, max_size=40)
+
+
+any_lead = st.one_of(st.just(LONGEST_LEAD_MS), st.integers(0, LONGEST_LEAD_MS))
+apart = sends(after=900, lead=any_lead, set_back=4000)
+close = sends(after=4, lead=st.integers(0, 12), set_back=12)
+jumpy = sends(after=40, lead=any_lead, set_back=300)
+any_sends = st.one_of(apart, close, jumpy)
+# Cells of one to six milliseconds, several of which a few sends have in common.
+gridded = st.builds(
+    Limit, max=st.integers(257, 600), window_ms=st.integers(256, 1500), margin_ms=st.integers(0, 60)
+)
+any_limit = st.one_of(limits, gridded)
+
+
+@dataclass
+class Permits:
+    """Permits of one grant. Times without a name are true ones."""
+
+    send: Send
+    number: int
+    step: int
+    granted_at: int
+    clock_then: int
+    told: bool = False
+
+    @property
+    def used_at(self) -> int:
+        return self.granted_at + self.send.lead * self.send.used // 100
+
+    @property
+    def needed_at(self) -> int:
+        """When they were used, or may be for all that anybody knows."""
+        return self.used_at if self.told else self.granted_at + self.send.lead
+
+    def are_told(self, step: int, true_time: int) -> bool:
+        due = 0 <= self.send.told <= step - self.step
+        return due and not self.told and self.used_at <= true_time
+
+    def moved_in(self, window: Window, limit: Limit) -> Window:
+        use = self.clock_then + self.used_at - self.granted_at + self.send.overstated
+        for _ in range(self.number):
+            window = moved(window, limit, self.clock_then + self.send.lead, use)
+        return window
+
+
+class Sending:
+    """Sends through both windows, one step after another, with a clock that may be set back."""
+
+    def __init__(self, tenant_limit: Limit, account_limit: Limit) -> None:
+        self.limits = [tenant_limit, account_limit]
+        self.windows = [Window.EMPTY, Window.EMPTY]
+        self.true_time = self.clock = START
+        self.step = 0
+        self.given: list[Permits] = []
+
+    def send(self, send: Send) -> None:
+        self.step += 1
+        self.true_time += send.after
+        self.clock += send.after - send.set_back
+        if send.maximum:
+            old = self.limits[0]
+            self.limits[0] = Limit(send.maximum, old.window_ms, old.margin_ms)
+        told = [each for each in self.given if each.are_told(self.step, self.true_time)]
+        for each in sorted(told, key=lambda each: each.send.order):
+            both = zip(self.windows, self.limits, strict=True)
+            self.windows = [each.moved_in(*usage) for usage in both]
+            each.told = True
+        tenant, account = zip(self.windows, self.limits, strict=True)
+        result = take(tenant, account, send.wanted, self.clock, send.lead)
+        self.windows = [result.tenant, result.account]
+        if isinstance(result, Granted):
+            self.given.append(Permits(send, result.permits, self.step, self.true_time, self.clock))
+
+    def uses(self) -> list[tuple[int, int]]:
+        return sorted((each.used_at, each.number) for each in self.given)
+
+    def assert_each_permit_is_counted(self) -> None:
+        """Each that is younger than a span has a count of its own at or after its use: from every
+        such moment on there are as many counts as permits.
+        """
+        set_back = self.true_time - self.clock
+        needs = [(each.needed_at - set_back, each.number) for each in self.given]
+        for window, limit in zip(self.windows, self.limits, strict=True):
+            for moment, _ in needs:
+                if moment > self.clock - limit.span_ms:
+                    counted = sum(n for time, n in window.grants if time >= moment)
+                    assert counted >= sum(n for time, n in needs if time >= moment)
+
+
+@given(any_limit, any_limit, any_sends)
+def test_no_span_of_uses_holds_more_than_either_limit_whatever_is_told_of_them_and_when(
+    tenant_limit, account_limit, steps
+):
+    sending = Sending(tenant_limit, account_limit)
+    for step in steps:
+        sending.send(replace(step, maximum=0))
+    assert most_in_any_span(sending.uses(), tenant_limit.span_ms) <= tenant_limit.max
+    assert most_in_any_span(sending.uses(), account_limit.span_ms) <= account_limit.max
+
+
+@given(any_limit, any_limit, any_sends)
+def test_every_permit_is_counted_at_or_after_its_use_even_when_the_maximum_changes(
+    tenant_limit, account_limit, steps
+):
+    sending = Sending(tenant_limit, account_limit)
+    for step in steps:
+        sending.send(step)
+        sending.assert_each_permit_is_counted()
+        for window in sending.windows:
+            assert list(window.grants) == sorted(window.grants)
+            assert Window.decode(window.encode()) == window
+
+
+@given(limits, any_sends)
+def test_what_is_told_at_once_and_exactly_leaves_a_small_window_as_if_it_were_never_stamped_ahead(
+    limit, steps
+):
+    """While the clock runs on: what is moved is free again a span after its use, no later."""
+    exact = Limit(min(limit.max, 256), limit.window_ms, limit.margin_ms)
+    ahead = plain = Window.EMPTY
+    now = START
+    for step in steps:
+        now += step.after
+        nobody = (Window.EMPTY, NO_LIMIT)
+        result = take((ahead, exact), nobody, step.wanted, now, step.lead)
+        same = take((plain, exact), nobody, step.wanted, now)
+        ahead, plain = result.tenant, same.tenant
+        assert isinstance(result, Granted) == isinstance(same, Granted)
+        if isinstance(result, Granted):
+            for _ in range(result.permits):
+                ahead = moved(ahead, exact, now + step.lead, now)
+        assert ahead.grants == plain.grants
 
 
 def served(limit: Limit, spans: int, wanted: int, tick_ms: int | None) -> float:

@@ -14,6 +14,7 @@ from paceline.domain.outcome import Outcome
 from paceline.domain.verdict import Policy
 from paceline.engine import measures
 from paceline.engine.adapters import Adapters
+from paceline.engine.leads import Leads
 from paceline.engine.rendering import RenderedBatch, render
 from paceline.engine.rules import Rules
 from paceline.engine.together import Together
@@ -61,6 +62,7 @@ class Dispatcher:
         self.name = name
         self._renders = Together(self._render_all)
         self._intents = Together(self._write_intents)
+        self._leads = Leads(clock.monotonic)
         self._records = Together(self._write_results, gather_s=_ANSWERS_WITHIN_S)
         self.stopping = False
         """Nothing new is submitted; what waits at the gate goes back."""
@@ -75,26 +77,41 @@ class Dispatcher:
     async def _render_all(self, batches: list[ReservedBatch]) -> list[RenderedBatch]:
         return await self.database.read(render, batches)
 
-    async def intend(self, wish: Wish) -> Intent:
+    async def intend(self, batch: ReservedBatch, size: int) -> Intent:
         """Ask for an intent.
 
         Raises:
             LostReservationError: the batch is no longer ours.
         """
-        intent = await self._intents.write(wish.batch.account_id, wish)
+        intent = await self._intents.write(batch.account_id, Wish(batch, size, self._leads.ms()))
         if isinstance(intent, Lost):
-            raise LostReservationError(wish.batch.id)
+            raise LostReservationError(batch.id)
         return intent
 
     async def _write_intents(self, wishes: list[Wish]) -> list[Intent]:
         return await self.database.write(
             intents.intend,
             wishes,
+            used=self._leads.told_of(wishes[0].batch.account_id),
             pacing=self.rules.pacing,
             lease_ms=self.rules.lease_ms,
             worker=self.name,
             monotonic=self.clock.monotonic,
         )
+
+    async def submit(self, call: PreparedCall, attempt: Attempt) -> Outcome:
+        """Make the call.
+
+        Raises:
+            PermitVoidError: its permits ran out before its first byte; nothing was sent.
+        """
+        try:
+            return await call.submit(
+                attempt.send_by, written=lambda at: self._leads.used(attempt, at)
+            )
+        except PermitVoidError:
+            self._leads.missed(attempt)
+            raise
 
     async def record(self, result: Result) -> Recorded:
         """Write a result down."""
@@ -187,14 +204,13 @@ class _Trip:
             if (unsent := await call.connect()) is not None:
                 await self._record_unsent(unsent)
                 return Gone(unsent.error)
-            wish = Wish(self.batch, len(self.rendered.message_ids))
-            intent = await self.dispatcher.intend(wish)
+            intent = await self.dispatcher.intend(self.batch, len(self.rendered.message_ids))
             measures.count_intent(intent)
             if not isinstance(intent, Attempt):
                 return intent
             submitted_at = self.dispatcher.clock.monotonic()
             try:
-                outcome = await call.submit(intent.send_by)
+                outcome = await self.dispatcher.submit(call, intent)
             except PermitVoidError:
                 measures.VOID_PERMITS.inc()
                 self.batch = await self.database.write(outcomes.void, intent, self.rules.lease_ms)

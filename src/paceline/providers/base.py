@@ -6,7 +6,7 @@ it can do. It knows no storage and never retries: it maps whatever happened to o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -87,12 +87,15 @@ class PreparedCall(Protocol):
     async def connect(self) -> Outcome | None:
         """Have an open connection at hand. ``None`` when there is one, else ``NotSent``."""
 
-    async def submit(self, send_by: float) -> Outcome:
+    async def submit(
+        self, send_by: float, *, written: Callable[[float], None] | None = None
+    ) -> Outcome:
         """Write the request and read the answer.
 
         Args:
             send_by: the last moment at which the first byte may go out, on the clock that
                 the provider was made with.
+            written: told, on the same clock, a moment by which the first byte had gone out.
 
         Raises:
             PermitVoidError: that moment had passed; not one byte was written.

@@ -261,7 +261,9 @@ class HttpCall:
             self._line = await self._endpoint.open_line()
         return self._line
 
-    async def submit(self, send_by: float) -> Outcome:
+    async def submit(
+        self, send_by: float, *, written: Callable[[float], None] | None = None
+    ) -> Outcome:
         """Write the request, if ``send_by`` has not passed, and read the answer.
 
         A held connection that is no longer usable is replaced first, which may cost the permit and
@@ -278,14 +280,17 @@ class HttpCall:
             raise PermitVoidError("the permit ran out before the first byte")
         # Nothing is awaited between these looks, at the connection and the clock, and the write.
         self._line = None
-        return await self._exchange(line)
+        return await self._exchange(line, written)
 
-    async def _exchange(self, line: Line) -> Outcome:
+    async def _exchange(self, line: Line, written: Callable[[float], None] | None) -> Outcome:
         """Write and wait: from here on every failure is a doubt."""
         answer: HttpAnswer | None = None
         try:
             async with asyncio.timeout(self._endpoint.timeout_s):
                 line.write(self._request)
+                if written is not None:
+                    # In the loop's next turn, when the kernel has it for certain.
+                    asyncio.get_running_loop().call_soon(self._say_written, written)
                 answer = await line.read_answer()
         except TimeoutError:
             return NoAnswer(f"no answer within {self._endpoint.timeout_s:g} s")
@@ -300,6 +305,9 @@ class HttpCall:
             return self._read(answer)
         # The event loop has permits of other calls to use in time.
         return await asyncio.to_thread(self._read, answer)
+
+    def _say_written(self, written: Callable[[float], None]) -> None:
+        written(self._endpoint.monotonic())
 
     def release(self) -> None:
         """Give the held connection back: this call will not be submitted, or not soon."""

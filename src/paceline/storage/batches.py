@@ -41,15 +41,18 @@ class ReservedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A committed intent: the call may be made from now on.
-
-    ``started_at`` is the database's time, ``send_by`` a moment of the worker's monotonic clock.
-    """
+    """A committed intent: the call may be made from now on."""
 
     id: int
     batch: ReservedBatch
     started_at: int
+    """When its permits were granted, by the database's clock."""
+    stamped_at: int
+    """From when on they count, by the same clock: the wish's lead after their grant."""
+    granted_at: float
+    """The worker's monotonic clock, read just before the database's for ``started_at``."""
     send_by: float
+    """Until when the call's first byte may go out, on the worker's monotonic clock."""
     account_was_well: bool = False
     """Its account had no failures then."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
 
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
-from paceline.domain.limits import Denied, Granted, Window
+from paceline.domain.limits import Denied, Granted, Limit, Window
 from paceline.domain.message import BatchStatus
 from paceline.storage.batches import Attempt, ReservedBatch, give_back
 from paceline.storage.database import AnyRow, now
@@ -27,10 +27,29 @@ from paceline.storage.schema import (
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A rendered batch at the gate; its call holds ``size`` messages."""
+    """A rendered batch at the gate; its call holds ``size`` messages.
+
+    Its permits are stamped ``lead_ms`` ahead, up to ``limits.LONGEST_LEAD_MS``: so much longer they
+    may be used. They also count for so much longer, so where a window is more than half full they
+    are stamped without a lead.
+    """
 
     batch: ReservedBatch
     size: int
+    lead_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A call's first byte went out at ``used_at``, before the stamp of its permits.
+
+    Both are of the database's clock. ``used_at`` must not be earlier than it was: count, on the
+    monotonic clock and rounded up, from the attempt's ``granted_at`` to after the write.
+    """
+
+    tenant_id: int
+    stamped_at: int
+    used_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +84,7 @@ def intend(
     connection: Connection,
     wishes: Sequence[Wish],
     *,
+    used: Sequence[Used] = (),
     pacing: Pacing,
     lease_ms: int,
     worker: str,
@@ -73,11 +93,17 @@ def intend(
     """Take a permit of both windows for each batch and write its attempt, under every lock that it
     depends on; a batch that cannot have one leaves both windows as they are.
 
+    What ``used`` tells of earlier permits is counted first, in windows that are locked here anyway.
+    The rest is dropped, which costs some of the limit only: in the window of a tenant that has no
+    wish here, and in all of them when no wish gets as far as the permits.
+
     Locks in the order of the house: campaigns (shared) → tenants → account → batches.
 
     Args:
         connection: of a write transaction.
         wishes: batches of one account, in the order in which they came to the gate.
+        used: earlier calls of this account. Each in one transaction only, even if nobody knows
+            whether that was committed: told again, it would move the permit of another call.
         pacing: the limits and what a full window means.
         lease_ms: after this long without a result an attempt is in doubt.
         worker: who makes the calls.
@@ -85,12 +111,16 @@ def intend(
 
     Returns:
         An intent for each wish, in their order.
+
+    Raises:
+        ValueError: a lead is not one of 0 to ``limits.LONGEST_LEAD_MS``.
     """
     passage = _Passage(connection, pacing)
     left = passage.of_sending_campaigns(wishes)
     left = passage.without_opt_outs(left)
     left = passage.still_ours(passage.of_open_account(left))
     if left:
+        passage.look_at_windows(used)
         permitted = passage.with_permits(left)
         attempt_ids = passage.write_attempts(permitted, lease_ms, worker)
         # Last of all, because a permit's life counts from the clock that is read here.
@@ -178,21 +208,42 @@ class _Passage:
                 self.said[wish.batch.id] = Lost()
         return left
 
-    def with_permits(self, wishes: Sequence[Wish]) -> list[Wish]:
-        """See for whom both windows have room, first come, first served."""
+    def look_at_windows(self, used: Sequence[Used]) -> None:
+        """Read them as they are now, with what was used before its stamp where it was used. The
+        account's has that of all tenants; a tenant's only if its row is locked.
+        """
         self.at = now(self.connection)
         self.windows = {
             row.id: limits.restamped(Window.decode(row.grants), self.at)
             for row in self.tenants.values()
         }
         self.window = limits.restamped(Window.decode(self.account.grants), self.at)
+        for use in used:
+            times = use.stamped_at, use.used_at
+            self.window = limits.moved(self.window, self._account_limit(), *times)
+            if (window := self.windows.get(use.tenant_id)) is not None:
+                tenant_limit = self._tenant_limit(use.tenant_id)
+                self.windows[use.tenant_id] = limits.moved(window, tenant_limit, *times)
+
+    def with_permits(self, wishes: Sequence[Wish]) -> list[Wish]:
+        """See for whom both windows have room, first come, first served."""
         permitted = []
         for wish, taken in zip(wishes, self._take(wishes), strict=True):
             if isinstance(taken, Denied):
                 self.said[wish.batch.id] = Wait(max(taken.open_at - self.at, 1), taken)
             else:
-                permitted.append(wish)
+                permitted.append(wish if self._has_room(wish, taken) else replace(wish, lead_ms=0))
         return permitted
+
+    def _has_room(self, wish: Wish, taken: Granted) -> bool:
+        """Whether half of both windows is still free."""
+        windows = (
+            (taken.tenant, self._tenant_limit(wish.batch.tenant_id)),
+            (taken.account, self._account_limit()),
+        )
+        return all(
+            2 * limits.free(window, limit, self.at) >= limit.max for window, limit in windows
+        )
 
     def write_attempts(self, wishes: Sequence[Wish], lease_ms: int, worker: str) -> dict[int, int]:
         """Write them down; return attempt ids by batch id."""
@@ -214,8 +265,8 @@ class _Passage:
         """Read the clock and store both windows with these permits in. There is still room: time
         only frees permits, and a clock that was set back in between counts as standing still.
 
-        Without permits they are stored too if they were stamped anew because the clock was set
-        back, or the wait would start anew at each try.
+        Without permits they are stored too if something was moved in them, or stamped anew because
+        the clock was set back: the wait would start anew at each try.
         """
         if wishes:
             self.at = max(now(self.connection), self.at)
@@ -234,14 +285,12 @@ class _Passage:
     def _take(self, wishes: Sequence[Wish]) -> list[Granted | Denied]:
         """Take a permit for each, one after another, out of what both windows have now."""
         windows, window = dict(self.windows), self.window
-        account_limit = limit_of(self.account, self.pacing.account)
         all_taken = []
         for wish in wishes:
             tenant_id = wish.batch.tenant_id
-            tenant_limit = limit_of(self.tenants[tenant_id], self.pacing.tenant)
-            taken = limits.take(
-                (windows[tenant_id], tenant_limit), (window, account_limit), 1, self.at
-            )
+            tenant = windows[tenant_id], self._tenant_limit(tenant_id)
+            account = window, self._account_limit()
+            taken = limits.take(tenant, account, 1, self.at, wish.lead_ms)
             windows[tenant_id], window = taken.tenant, taken.account
             all_taken.append(taken)
         return all_taken
@@ -252,9 +301,15 @@ class _Passage:
         was_well = self.account.failures == 0
         for wish in wishes:
             batch = wish.batch
-            send_by = started + self._valid_ms(batch) / 1000
-            attempt_id = attempt_ids[batch.id]
-            self.said[batch.id] = Attempt(attempt_id, batch, self.at, send_by, was_well)
+            self.said[batch.id] = Attempt(
+                attempt_ids[batch.id],
+                batch,
+                started_at=self.at,
+                stamped_at=self.at + wish.lead_ms,
+                granted_at=started,
+                send_by=started + self._valid_ms(wish) / 1000,
+                account_was_well=was_well,
+            )
 
     def _attempt(self, wish: Wish, worker: str) -> dict[str, Any]:
         batch = wish.batch
@@ -268,13 +323,22 @@ class _Passage:
             "size": wish.size,
             "worker": worker,
             "started_at": self.at,
-            "send_by": self.at + self._valid_ms(batch),
+            "send_by": self.at + self._valid_ms(wish),
         }
 
-    def _valid_ms(self, batch: ReservedBatch) -> int:
-        tenant_limit = limit_of(self.tenants[batch.tenant_id], self.pacing.tenant)
-        account_limit = limit_of(self.account, self.pacing.account)
-        return min(tenant_limit.margin_ms, account_limit.margin_ms) // 2
+    def _valid_ms(self, wish: Wish) -> int:
+        """How long after its grant a permit may be used: until its stamp and half the margin, whose
+        other half is the network's.
+        """
+        tenant_limit = self._tenant_limit(wish.batch.tenant_id)
+        margin_ms = min(tenant_limit.margin_ms, self._account_limit().margin_ms)
+        return wish.lead_ms + margin_ms // 2
+
+    def _tenant_limit(self, tenant_id: int) -> Limit:
+        return limit_of(self.tenants[tenant_id], self.pacing.tenant)
+
+    def _account_limit(self) -> Limit:
+        return limit_of(self.account, self.pacing.account)
 
     def _gone(self, wish: Wish, why: str) -> None:
         give_back(self.connection, wish.batch)
