@@ -107,6 +107,23 @@ def test_the_conversion_touches_only_what_is_of_the_old_meaning(empty):
         assert counters(empty, "sent", "failed", "processed") == (5000, 100, 5100)
 
 
+def test_an_account_keeps_its_turn_there_and_back(empty):
+    turn_of = {
+        "0003": text("SELECT turn FROM traffic_accounts"),
+        "0004": text("SELECT turn FROM account_turns"),
+    }
+
+    def turn(revision):
+        return empty.read_now(lambda c: c.execute(turn_of[revision]).scalar_one())
+
+    migrate.upgrade(empty, "0003")
+    execute(empty, *OLD_ROWS[:2], text("UPDATE traffic_accounts SET turn = 7"))
+    migrate.upgrade(empty, "0004")
+    assert turn("0004") == 7
+    migrate.downgrade(empty, "0003")
+    assert turn("0003") == 7
+
+
 def test_ids_are_never_used_again_after_the_migration_rebuilt_the_table(empty):
     migrate.upgrade(empty, "0001")
     execute(empty, *OLD_ROWS[:2])

@@ -125,7 +125,7 @@ def _shown(row: Any) -> dict[str, Any]:
     return {
         name: iso(value) if name in moments and value is not None else value
         for name, value in values(row).items()
-        if name not in {"api_key", "grants", "webhook_token", "turn"}
+        if name not in {"api_key", "grants", "webhook_token"}
     }
 
 

@@ -12,7 +12,7 @@ from paceline.domain.errors import NotFoundError
 from paceline.domain.outcome import Outcome
 from paceline.domain.verdict import Close, Hold, Policy, Reopen, effect_on_account
 from paceline.storage.database import AnyRow, now
-from paceline.storage.schema import installation, tenants, traffic_accounts
+from paceline.storage.schema import account_turns, installation, tenants, traffic_accounts
 
 _WHY_LENGTH = 300
 
@@ -172,6 +172,7 @@ def keep(connection: Connection, *, name: str, values: Mapping[str, Any]) -> Any
             **values,
         },
     ).scalar_one()
+    connection.execute(insert(account_turns), {"account_id": account_id})
     return get(connection, account_id)
 
 

@@ -16,8 +16,9 @@ from paceline.domain.campaign import CampaignStatus
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.domain.outcome import Answered
 from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Tries, Verdict
+from paceline.storage.among import among
 from paceline.storage.counters import Tally
-from paceline.storage.database import AnyRow
+from paceline.storage.database import READ_AT, AnyRow, read_at
 from paceline.storage.schema import batches, messages
 
 ERROR_LENGTH = 500
@@ -51,10 +52,10 @@ def lock_batch(connection: Connection, batch_id: int) -> AnyRow:
     return connection.execute(_LOCK_BATCH, {"batch": batch_id}).one()
 
 
-def lock_batches(connection: Connection, batch_ids: Iterable[int]) -> dict[int, AnyRow]:
-    """Lock batches by id; return their rows by id."""
-    rows = connection.execute(_LOCK_BATCHES, {"ids": sorted(batch_ids)})
-    return {row.id: row for row in rows}
+def lock_batches(connection: Connection, batch_ids: Iterable[int]) -> tuple[dict[int, AnyRow], int]:
+    """Lock batches by id; return their rows by id, and the time."""
+    rows = connection.execute(_LOCK_BATCHES, {"ids": sorted(batch_ids)}).all()
+    return {row.id: row for row in rows}, read_at(connection, rows[0])
 
 
 def _count_in_doubt(connection: Connection, batch_id: int) -> int:
@@ -214,8 +215,8 @@ _CERTAIN = messages.c.in_doubt.is_(False)
 
 _LOCK_BATCH = select(batches).where(batches.c.id == _BATCH).with_for_update()
 _LOCK_BATCHES = (
-    select(batches)
-    .where(batches.c.id.in_(bindparam("ids", expanding=True)))
+    select(batches, READ_AT)
+    .where(among(batches.c.id, "ids"))
     .order_by(batches.c.id)
     .with_for_update()
 )
@@ -235,11 +236,7 @@ _FAIL = {
     "failed_at": bindparam("now"),
     "in_doubt": False,
 }
-_FAIL_MESSAGES = (
-    update(messages)
-    .where(messages.c.id.in_(bindparam("ids", expanding=True)), _QUEUED)
-    .values(**_FAIL)
-)
+_FAIL_MESSAGES = update(messages).where(among(messages.c.id, "ids"), _QUEUED).values(**_FAIL)
 _FAIL_BATCH = update(messages).where(messages.c.batch_id == _BATCH, _QUEUED).values(**_FAIL)
 _MOVE = (
     update(batches)

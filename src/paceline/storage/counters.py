@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, select, update
 
 from paceline.domain.campaign import TRANSITIONS, CampaignStatus, CampaignVerb
+from paceline.storage.among import among
 from paceline.storage.schema import campaigns
 
 
@@ -97,7 +98,7 @@ _LOCK = (
 )
 _LOCK_ALL = (
     select(campaigns.c.id, campaigns.c.status)
-    .where(campaigns.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(campaigns.c.id, "ids"))
     .order_by(campaigns.c.id)
     .with_for_update(key_share=True)
 )

@@ -21,7 +21,6 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
     Engine,
     Row,
@@ -29,8 +28,6 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
-    literal,
-    literal_column,
     make_url,
     select,
     true,
@@ -38,7 +35,10 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from paceline.clock import Clock, SystemClock
 from paceline.domain.errors import PacelineError
@@ -54,6 +54,8 @@ _CLOCK = "paceline_clock"
 _SQLITE_BUSY_MS = 15_000
 _SQLITE_READERS = 4
 _POSTGRES_CONNECTIONS = 12
+_PREPARED_AFTER = 1
+"""Executions of a statement before the server is asked to keep its plan; all of ours come back."""
 _SERIALIZATION_FAILURES = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: PostgreSQL rolled the transaction back and says: again."""
 _UNUSABLE_FILE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB})
@@ -228,16 +230,37 @@ def now(connection: Connection) -> int:
     return milliseconds
 
 
-def now_in_sql(connection: Connection) -> ColumnElement[int]:
-    """The same for a column of a statement, which saves a read of the clock its own way to the
-    server. No locks are waited for in such a statement, or the time would be older than it looks.
+class _ReadAt(FunctionElement[int]):
+    """The database's time as a statement's column, where that time is the database's own."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+READ_AT = _ReadAt().label("read_at")
+"""A column for ``read_at``."""
+
+
+def read_at(connection: Connection, row: AnyRow) -> int:
+    """As ``now``, of a row with the column ``READ_AT``: it saves the clock's own way to the server.
+    It is the time before the statement waited for any lock, so no permit may be granted by it.
     """
     clock: Clock | None = connection.get_execution_options()[_CLOCK]
-    return literal_column(_POSTGRES_MS, BigInteger) if clock is None else literal(clock.now_ms())
+    return int(row.read_at) if clock is None else clock.now_ms()
 
 
 _POSTGRES_MS = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _POSTGRES_NOW = sql(f"SELECT {_POSTGRES_MS}")
+
+
+@compiles(_ReadAt, "postgresql")
+def _postgres_clock(_element: _ReadAt, _compiler: SQLCompiler, **_options: Any) -> str:
+    return _POSTGRES_MS
+
+
+@compiles(_ReadAt, "sqlite")
+def _no_clock(_element: _ReadAt, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "NULL"
 
 
 def is_postgres(connection: Connection) -> bool:
@@ -321,7 +344,13 @@ def _postgres_engine(url: str) -> Engine:
         pool_size=_POSTGRES_CONNECTIONS,
         max_overflow=0,
         pool_timeout=30,
-        connect_args={"connect_timeout": 10, "application_name": f"paceline {os.getpid()}"},
+        # Each connection has its own prepared statements: a few that are busy have them all soon.
+        pool_use_lifo=True,
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": f"paceline {os.getpid()}",
+            "prepare_threshold": _PREPARED_AFTER,
+        },
     )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Denied, Granted, Limit, Window
 from paceline.domain.message import BatchStatus
+from paceline.storage.among import among
 from paceline.storage.batches import Attempt, ReservedBatch, give_back
 from paceline.storage.database import AnyRow, now
 from paceline.storage.limits import Pacing, limit_of
@@ -345,13 +346,11 @@ class _Passage:
         self.said[wish.batch.id] = Gone(why)
 
 
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-
 # KEY SHARE: holds off whoever changes the status (FOR UPDATE), and nobody who counts
 # (FOR NO KEY UPDATE). Records of one campaign would keep its intents waiting otherwise.
 _SHARE_CAMPAIGNS = (
     select(campaigns.c.id, campaigns.c.status)
-    .where(campaigns.c.id.in_(_IDS))
+    .where(among(campaigns.c.id, "ids"))
     .order_by(campaigns.c.id)
     .with_for_update(read=True, key_share=True)
 )
@@ -363,7 +362,7 @@ _LOCK_TENANTS = (
         tenants.c.rate_window_ms,
         tenants.c.opt_outs,
     )
-    .where(tenants.c.id.in_(_IDS))
+    .where(among(tenants.c.id, "ids"))
     .order_by(tenants.c.id)
     .with_for_update(key_share=True)
 )
@@ -382,7 +381,7 @@ _LOCK_ACCOUNT = (
 )
 _LOCK_BATCHES = (
     select(batches.c.id, batches.c.fence)
-    .where(batches.c.id.in_(_IDS), batches.c.status == BatchStatus.RESERVED)
+    .where(among(batches.c.id, "ids"), batches.c.status == BatchStatus.RESERVED)
     .order_by(batches.c.id)
     .with_for_update()
 )
@@ -396,7 +395,7 @@ _SPEND_ACCOUNT = (
 )
 _SUBMITTING = (
     update(batches)
-    .where(batches.c.id.in_(_IDS))
+    .where(among(batches.c.id, "ids"))
     .values(
         status=BatchStatus.SUBMITTING,
         lease_until=bindparam("lease"),

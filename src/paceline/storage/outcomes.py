@@ -65,8 +65,7 @@ def record(connection: Connection, results: Sequence[Result]) -> list[Recorded]:
             result.policy,
             was_well=attempt.account_was_well,
         )
-    rows = lock_batches(connection, {batch.id for batch in sent})
-    at = now(connection)
+    rows, at = lock_batches(connection, {batch.id for batch in sent})
     _finish(connection, results, at)
     conclusions = Conclusions()
     recorded = [

@@ -97,7 +97,7 @@ _WAITING = (
     .with_for_update(of=answers, skip_locked=True)
 )
 _WAITING_OF = (
-    _TO_INDEX.where(attempts.c.batch_id.in_(bindparam("batches", expanding=True)))
+    _TO_INDEX.where(among(attempts.c.batch_id, "batches"))
     .order_by(answers.c.attempt_id)
     .with_for_update(of=answers)
 )

@@ -123,7 +123,6 @@ traffic_accounts = Table(
     Column("rate_max", Integer),
     Column("rate_window_ms", Integer),
     Column("grants", Text, nullable=False, server_default=""),
-    Column("turn", BigInteger, nullable=False, server_default="0"),
     _count("failures"),
     _maybe("closed_at"),
     _maybe("closed_until"),
@@ -131,9 +130,18 @@ traffic_accounts = Table(
     _maybe("held_at"),
     Column("held_why", Text),
     _moment("created_at"),
-    comment="`tenant_id` NULL: shared by all tenants. `turn`, `failures`, `closed_*` and `held_*` "
-    "change only under this row's lock.",
+    comment="`tenant_id` NULL: shared by all tenants. `grants`, `failures`, `closed_*` and "
+    "`held_*` change only under this row's lock.",
     **NEVER_REUSED,
+)
+
+account_turns = Table(
+    "account_turns",
+    metadata,
+    Column("account_id", Id, ForeignKey("traffic_accounts.id"), primary_key=True),
+    Column("turn", BigInteger, nullable=False, server_default="0"),
+    comment="The pass at which an account last served a lane. Apart from the account's row, so "
+    "that reserving keeps nobody waiting at the gate.",
 )
 
 lanes = Table(
@@ -144,7 +152,7 @@ lanes = Table(
     Column("pass", BigInteger, nullable=False, server_default="0"),
     Column("last_campaign_id", Id),
     PrimaryKeyConstraint("account_id", "tenant_id"),
-    comment="Whose turn it is on an account; changes only under the account's lock.",
+    comment="Whose turn it is on an account; changes only under the lock of the account's turn.",
 )
 
 contacts = Table(

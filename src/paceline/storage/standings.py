@@ -18,7 +18,7 @@ from paceline.domain.message import BatchStatus
 from paceline.storage import campaigns as campaigns_table
 from paceline.storage.among import among
 from paceline.storage.batches import queued
-from paceline.storage.database import AnyRow, now_in_sql
+from paceline.storage.database import READ_AT, AnyRow, read_at
 from paceline.storage.schema import batches, campaigns, messages, tenants, traffic_accounts
 
 
@@ -89,14 +89,13 @@ def unconfirmed_batch(connection: Connection, tenant_id: int, message_id: int) -
 
 def _standings(connection: Connection, tenant_id: int, ids: list[int]) -> list[Standing]:
     """Those of a tenant's campaigns, newest first."""
-    shown = _SHOWN.add_columns(now_in_sql(connection).label("read_at"))
-    rows = connection.execute(shown, {"tenant": tenant_id, "ids": ids}).all()
+    rows = connection.execute(_SHOWN, {"tenant": tenant_id, "ids": ids}).all()
     return [
         Standing(
             row,
             _part(row, "tenant", _OF_TENANT),
             _part(row, "account", _OF_ACCOUNT),
-            row.read_at,
+            read_at(connection, row),
             due_at=row.next_due_at,
             error=row.next_error,
             in_hand=bool(row.in_hand),
@@ -150,6 +149,7 @@ _SHOWN = (
         _following.c.due_at.label("next_due_at"),
         _following.c.error.label("next_error"),
         _IN_HAND.label("in_hand"),
+        READ_AT,
     )
     .join(tenants, tenants.c.id == campaigns.c.tenant_id)
     .join(traffic_accounts, traffic_accounts.c.id == campaigns.c.account_id)

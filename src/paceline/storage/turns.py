@@ -17,6 +17,7 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
+    not_,
     null,
     or_,
     select,
@@ -29,10 +30,18 @@ from paceline.domain.campaign import CampaignStatus
 from paceline.domain.fairness import Lane, next_lane, served
 from paceline.domain.limits import Limit, Window
 from paceline.domain.message import BatchStatus
+from paceline.storage.among import among
 from paceline.storage.batches import BLOCK, ReservedBatch, due, queued
-from paceline.storage.database import AnyRow, now
+from paceline.storage.database import READ_AT, AnyRow, now, read_at
 from paceline.storage.limits import Pacing, Strategy, limit_of
-from paceline.storage.schema import batches, campaigns, lanes, tenants, traffic_accounts
+from paceline.storage.schema import (
+    account_turns,
+    batches,
+    campaigns,
+    lanes,
+    tenants,
+    traffic_accounts,
+)
 
 LOOKAHEAD_MS = 200
 """A batch is reserved when a permit for it will be free within this time, so that it waits at the
@@ -63,20 +72,20 @@ def reserve(
     """
     reserved: list[ReservedBatch] = []
     later: list[int] = []
+    seen: list[int] = []
     at: int | None = None
-    for position, account_id in enumerate(_accounts_with_work(connection, first_account)):
+    while len(reserved) < want:
         # Only the first lock is waited for: workers go round from different ends, and who waited
         # with one account in hand could wait for ever. Whoever has the others serves them.
-        lock = _LOCK_ACCOUNT if position == 0 else _TRY_ACCOUNT
-        account = connection.execute(lock, {"account": account_id}).first()
+        lock = _TRY_ACCOUNT if seen else _LOCK_ACCOUNT
+        account = connection.execute(lock, {"first": first_account, "seen": seen}).first()
         if account is None:
-            continue
+            break
         turn = _Turns(connection, account, lease_ms, pacing)
         reserved += turn.take(want - len(reserved))
         later += turn.later
         at = turn.at
-        if len(reserved) == want:
-            break
+        seen.append(account.id)
     at = now(connection) if at is None else at
     if len(reserved) < want:
         later += _next_due(connection, at)
@@ -109,14 +118,18 @@ class _OpenLane:
 
 
 class _Turns:
-    """One account's turns, under the lock of its row."""
+    """One account's turns, under the lock of its turn's row.
+
+    That is not the account's own row, which every intent goes through: nobody at the gate waits for
+    a reservation. So the windows may change meanwhile; it is the gate that counts exactly.
+    """
 
     def __init__(
         self, connection: Connection, account: AnyRow, lease_ms: int, pacing: Pacing
     ) -> None:
         self.connection = connection
         self.account = account
-        self.at = now(connection)
+        self.at = read_at(connection, account)
         self.lease_until = self.at + lease_ms
         self.pacing = pacing
         self.later: list[int] = []
@@ -280,12 +293,6 @@ def _behind(last: int, things: Sequence[_Thing]) -> deque[_Thing]:
     return deque(singles + [i for i in ids if i > last] + [i for i in ids if i <= last])
 
 
-def _accounts_with_work(connection: Connection, first: int) -> list[int]:
-    """Accounts that have queued batches, from ``first`` on and then round."""
-    ids = list(connection.execute(_ACCOUNTS_WITH_WORK).scalars())
-    return [i for i in ids if i >= first] + [i for i in ids if i < first]
-
-
 def _next_due(connection: Connection, at: int) -> list[int]:
     """When the next waiting retry is due, if one waits."""
     due_at = connection.execute(_NEXT_DUE, {"at": at}).scalar()
@@ -296,20 +303,19 @@ _AT: BindParameter[int] = bindparam("at")
 _ACCOUNT: BindParameter[int] = bindparam("account")
 _TENANT: BindParameter[int] = bindparam("tenant")
 
-_ACCOUNTS_WITH_WORK = (
-    select(traffic_accounts.c.id)
+_NEXT_ACCOUNT = (
+    select(traffic_accounts, account_turns.c.turn, READ_AT)
+    .join(account_turns, account_turns.c.account_id == traffic_accounts.c.id)
     .where(
-        exists().where(
-            batches.c.account_id == traffic_accounts.c.id,
-            queued(),
-        )
+        exists().where(batches.c.account_id == traffic_accounts.c.id, queued()),
+        not_(among(traffic_accounts.c.id, "seen")),
     )
-    .order_by(traffic_accounts.c.id)
+    .order_by(traffic_accounts.c.id < bindparam("first"), traffic_accounts.c.id)
+    .limit(1)
 )
-
-_ONE_ACCOUNT = select(traffic_accounts).where(traffic_accounts.c.id == _ACCOUNT)
-_LOCK_ACCOUNT = _ONE_ACCOUNT.with_for_update(key_share=True)
-_TRY_ACCOUNT = _ONE_ACCOUNT.with_for_update(key_share=True, skip_locked=True)
+"""Has queued batches; from the first on and then round."""
+_LOCK_ACCOUNT = _NEXT_ACCOUNT.with_for_update(of=account_turns)
+_TRY_ACCOUNT = _NEXT_ACCOUNT.with_for_update(of=account_turns, skip_locked=True)
 
 _LEASED = (
     select(batches.c.tenant_id, func.count().label("n"))
@@ -457,7 +463,9 @@ _PROBES = _first(
 _RESERVE_PROBE = _reserving(select(_PROBES.c.id))
 
 _SET_TURN = (
-    update(traffic_accounts).where(traffic_accounts.c.id == _ACCOUNT).values(turn=bindparam("turn"))
+    update(account_turns)
+    .where(account_turns.c.account_id == _ACCOUNT)
+    .values(turn=bindparam("turn"))
 )
 _SET_PASS = (
     update(lanes)
