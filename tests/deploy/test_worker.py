@@ -12,6 +12,7 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,9 +20,16 @@ from tests.api.scraping import read
 from tests.crash import fetch
 
 
+class Alone(NamedTuple):
+    """A process and where it answers."""
+
+    url: str
+    pid: int
+
+
 @pytest.fixture
-def worker(database_url: str, tmp_path: Path) -> Iterator[str]:
-    """The address of a worker alone."""
+def worker(database_url: str, tmp_path: Path) -> Iterator[Alone]:
+    """A worker alone, in a session of its own as a service manager starts it."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environ = {
@@ -30,7 +38,10 @@ def worker(database_url: str, tmp_path: Path) -> Iterator[str]:
         "PACELINE_WORKER_PORT": str(port),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "paceline", "worker"], env=environ, cwd=tmp_path
+        [sys.executable, "-m", "paceline", "worker"],
+        env=environ,
+        cwd=tmp_path,
+        start_new_session=True,
     )
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 30
@@ -39,7 +50,7 @@ def worker(database_url: str, tmp_path: Path) -> Iterator[str]:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        yield url
+        yield Alone(url, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -51,11 +62,21 @@ def answers(url: str) -> bool:
     return False
 
 
-def test_a_worker_alone_tells_how_it_is_and_serves_nothing_else(worker: str) -> None:
+def test_a_worker_alone_tells_how_it_is_and_serves_nothing_else(worker: Alone) -> None:
     ready = b'{"ok":true,"parts":{"database":"ok","schema":"ok","worker":"ok"}}'
-    assert fetch(f"{worker}/readyz") == ready
-    shown = read(fetch(f"{worker}/metrics").decode())
+    assert fetch(f"{worker.url}/readyz") == ready
+    shown = read(fetch(f"{worker.url}/metrics").decode())
     assert {"paceline_batches", "paceline_submissions"} <= set(shown)
     for path in ("/api/campaigns", "/docs", "/openapi.json"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            fetch(worker + path)
+            fetch(worker.url + path)
+
+
+def test_a_worker_alone_lets_others_go_first(worker: Alone) -> None:
+    """An API and a database on its machine: its own niceness, and its session's where Linux has
+    such a thing.
+    """
+    assert os.getpriority(os.PRIO_PROCESS, worker.pid) == 5
+    group = Path(f"/proc/{worker.pid}/autogroup")
+    if group.exists() and (shown := group.read_text()):
+        assert shown.split()[-1] == "5"

@@ -68,7 +68,7 @@ async def test_whoever_it_is_is_given_it_while_it_is_good(source, readings):
 
 async def test_the_next_reading_is_fetched_before_this_one_is_too_old(source, readings):
     await readings.of("a")
-    await asyncio.sleep(GOOD_FOR_S * 0.5)
+    await asyncio.sleep(GOOD_FOR_S * 0.6)
     assert await readings.of("a") == 1
     await asyncio.sleep(0)
     assert source.looks == 2

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
-_REFRESHED_AFTER = 0.25
+_REFRESHED_AFTER = 0.5
 """Of the time for which a reading is good; so the next one is there before this one is not."""
 
 

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from paceline.api.app import create_app, create_worker_app
 from paceline.cli.failures import UnreachableError, complain
 from paceline.cli.session import settings_of_process
+from paceline.engine.interpreter import let_others_go_first
 from paceline.engine.process import ready_database, working
 from paceline.engine.wakeups import waking
 from paceline.engine.worker import Worker
@@ -107,6 +108,7 @@ async def _api(settings: Settings, database: Database) -> None:
 
 
 async def _worker(settings: Settings, database: Database) -> None:
+    let_others_go_first()
     stop = stop_signal()
     async with working(database, settings) as worker, _watched(settings, database, worker) as url:
         complain(f"working; metrics at {url}/metrics" if url else "working")
