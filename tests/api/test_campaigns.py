@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import aiohttp
 from sqlalchemy import Connection, update
 
 from paceline.storage import accounts
@@ -87,6 +89,23 @@ async def test_a_campaign_goes_from_draft_to_cancelled(api: Api, call: Caller) -
     assert [each["text"] for each in reasons] == ["Hi Anna"] * 3
     assert (await call("GET", f"{path}/messages?status=sent")).json["data"] == []
     assert (await call("GET", f"{path}/messages?reason=nonsense")).status == 422
+
+
+async def test_what_somebody_orders_is_seen_by_everybody_who_polls(call: Caller) -> None:
+    """Those who poll the same campaign share readings, but none from before the order."""
+    path = f"/api/campaigns/{await started(call)}"
+    async with aiohttp.ClientSession() as session:
+        colleague = replace(call, session=session)
+
+        async def seen_by(somebody: Caller) -> str:
+            return str((await somebody("GET", f"{path}/status")).json["campaign"]["status"])
+
+        for order, status in (("pause", "paused"), ("resume", "sending"), ("cancel", "cancelled")):
+            for somebody in (call, colleague):
+                assert await seen_by(somebody) != status
+            await call("POST", f"{path}/{order}")
+            for somebody in (colleague, call):
+                assert await seen_by(somebody) == status
 
 
 async def test_nobody_to_send_to_leaves_a_draft(call: Caller) -> None:

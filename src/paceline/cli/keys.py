@@ -82,7 +82,7 @@ def revoke_key(
     key_id: Annotated[int, typer.Argument(metavar="ID", help="The key's id.")],
     tenant_name: TenantName = None,
 ) -> None:
-    """Revoke a key; from now on it is refused."""
+    """Revoke a key; within a second it is refused."""
     with session() as here:
         owner = here.tenant(tenant_name)
         here.database.write_now(tenants.revoke_key, owner.id, key_id)

@@ -216,7 +216,7 @@ class Settings:
         whole(10, 60_000, "milliseconds"),
         "50",
         "Widens both windows, so that a varying network delay cannot break a limit. A request "
-        "that is not on its way within half of it gives its permit up.",
+        "that is not on its way within half of it, from when its permit counts, gives that up.",
     )
     rate_limit_retry_enabled: bool = _limits(
         "RATE_LIMIT_RETRY_ENABLED",

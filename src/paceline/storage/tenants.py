@@ -120,7 +120,7 @@ def keys_of(connection: Connection, tenant_id: int) -> list[AnyRow]:
 
 
 def revoke_key(connection: Connection, tenant_id: int, key_id: int) -> None:
-    """End a key at once.
+    """End a key; an API that has just seen it knows within a second (``edge.KNOWN_S``).
 
     Raises:
         NotFoundError: this tenant has no such key in force.
