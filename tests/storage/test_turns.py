@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from sqlalchemy import text
 
 from paceline.domain.campaign import CampaignVerb
 from paceline.domain.errors import RateLimitExceeded
 from paceline.domain.limits import Limit
 from paceline.domain.outcome import NoAnswer, NotSent, Refused, Throttled
 from paceline.storage import batches as batches_storage
-from paceline.storage import campaigns, outcomes, tenants
+from paceline.storage import campaigns, outcomes, tenants, turns
 from paceline.storage.limits import Pacing, Strategy
 from paceline.storage.schema import batches
 from paceline.storage.turns import LOOKAHEAD_MS
-from tests.storage.world import LEASE_MS
+from tests.storage.conftest import _empty
+from tests.storage.world import LEASE_MS, World
 
 WIDE = Pacing(Limit(1000, 1000, 50), Limit(1000, 1000, 50))
 
@@ -294,3 +296,39 @@ def test_next_at_passes_over_the_permits_that_are_for_reserved_batches(world):
     world.pass_time(100)
     world.reserve()
     assert world.reservation(1).next_at == world.now - 100 + 1050 - LOOKAHEAD_MS
+
+
+@pytest.mark.parametrize("statement", [turns._WORK, turns._LOCK_ACCOUNT], ids=["work", "account"])
+def test_what_others_have_queued_is_not_read_to_find_ones_own(shared_postgres, clock, statement):
+    """PostgreSQL knows the tables here, and that each campaign has a third of the batches: it must
+    not hope to find one of them soon among all.
+    """
+    shared_postgres.write_now(_empty)
+    world = World(shared_postgres, clock)
+    for tenant in (world.acme, world.tenant("rival"), world.tenant("other")):
+        campaign = world.sending(1, tenant=tenant)
+        world.write(_queue_many, world.main, tenant, campaign)
+    world.write(lambda c: c.execute(text("ANALYZE batches")))
+    parameters = {"account": world.main, "at": world.now, "first": 0, "seen": []}
+    plan = world.read(_explain, statement, parameters)
+    assert "Seq Scan on batches" not in plan
+    assert "batches_ready" in plan
+
+
+def _queue_many(connection, account, tenant, campaign):
+    connection.execute(
+        text(
+            "INSERT INTO batches (id, tenant_id, account_id, campaign_id, status, size,"
+            " created_at, updated_at) SELECT 10000000 * :tenant + n, :tenant, :account, :campaign,"
+            " 'queued', 0, 0, 0 FROM generate_series(1, 10000) AS n"
+        ),
+        {"tenant": tenant, "account": account, "campaign": campaign},
+    )
+
+
+def _explain(connection, statement, parameters):
+    compiled = statement.compile(dialect=connection.dialect)
+    wanted = {name: parameters[name] for name in compiled.params if name in parameters}
+    query = f"EXPLAIN {compiled}"
+    values = compiled.construct_params(wanted)
+    return "\n".join(connection.exec_driver_sql(query, values).scalars())

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
-    exists,
     func,
     literal_column,
     not_,
@@ -303,11 +302,20 @@ _AT: BindParameter[int] = bindparam("at")
 _ACCOUNT: BindParameter[int] = bindparam("account")
 _TENANT: BindParameter[int] = bindparam("tenant")
 
+# Here and below: the first by the order of the index. Without an order PostgreSQL may think that
+# one is found soon anyhow, and read the batches of all other tenants before it is.
+_FIRST_OF_ACCOUNT = (
+    select(batches.c.id)
+    .where(batches.c.account_id == traffic_accounts.c.id, queued())
+    .order_by(batches.c.tenant_id, batches.c.campaign_id, batches.c.due_at, batches.c.id)
+    .limit(1)
+    .scalar_subquery()
+)
 _NEXT_ACCOUNT = (
     select(traffic_accounts, account_turns.c.turn, READ_AT)
     .join(account_turns, account_turns.c.account_id == traffic_accounts.c.id)
     .where(
-        exists().where(batches.c.account_id == traffic_accounts.c.id, queued()),
+        _FIRST_OF_ACCOUNT.is_not(None),
         not_(among(traffic_accounts.c.id, "seen")),
     )
     .order_by(traffic_accounts.c.id < bindparam("first"), traffic_accounts.c.id)
@@ -343,10 +351,16 @@ _FIRST_SINGLE = (
         batches.c.campaign_id.is_(None),
         due(_AT),
     )
+    .order_by(batches.c.due_at, batches.c.id)
     .limit(1)
     .scalar_subquery()
 )
-_FIRST_OF_CAMPAIGN = select(batches.c.id).where(_OF_CAMPAIGN_ROW, due(_AT)).limit(1)
+_FIRST_OF_CAMPAIGN = (
+    select(batches.c.id)
+    .where(_OF_CAMPAIGN_ROW, due(_AT))
+    .order_by(batches.c.due_at, batches.c.id)
+    .limit(1)
+)
 _SINGLES = select(lanes.c.tenant_id, null().label("campaign_id")).where(
     lanes.c.account_id == _ACCOUNT, _FIRST_SINGLE.is_not(None)
 )
