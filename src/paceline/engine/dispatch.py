@@ -115,7 +115,7 @@ class Dispatcher:
 
     async def record(self, result: Result) -> Recorded:
         """Write a result down."""
-        return await self._records.write(result.attempt.batch.account_id, result)
+        return await self._records.write(result.attempt.batch.campaign_id, result)
 
     async def _write_results(self, results: list[Result]) -> list[Recorded]:
         return await self.database.write(outcomes.record, results)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, select, update
@@ -40,13 +40,8 @@ class Tally:
             self._changes[campaign_id].update(changes)
 
     def write(self, connection: Connection, at: int) -> None:
-        rows = [
-            _row_of(campaign_id, at, changes)
-            for campaign_id, changes in sorted(self._changes.items())
-            if any(changes.values())
-        ]
-        if rows:
-            connection.execute(_ADD, rows)
+        for campaign_id, changes in sorted(self._changes.items()):
+            add(connection, campaign_id, at=at, **changes)
 
 
 def add(
@@ -66,30 +61,23 @@ def add(
     The CHECK constraints refuse changes that do not add up. Without a campaign nothing is counted.
     """
     changes = {
-        "total": total,
-        "queued": queued,
-        "sent": sent,
-        "failed": failed,
-        "delivered": delivered,
-        "unconfirmed": unconfirmed,
+        "d_total": total,
+        "d_queued": queued,
+        "d_sent": sent,
+        "d_failed": failed,
+        "d_delivered": delivered,
+        "d_unconfirmed": unconfirmed,
     }
     if campaign_id is not None and any(changes.values()):
-        connection.execute(_ADD, _row_of(campaign_id, at, changes))
+        connection.execute(_ADD, {"campaign": campaign_id, "at": at, **changes})
 
 
 def complete_if_done(connection: Connection, campaign_id: int, at: int) -> None:
     """Complete a campaign whose launch has ended and that has nothing queued."""
-    connection.execute(_ADD, _row_of(campaign_id, at, {}))
-
-
-def _row_of(campaign_id: int, at: int, changes: Mapping[str, int]) -> dict[str, int]:
-    """Parameters of ``_ADD``."""
-    return {"campaign": campaign_id, "at": at} | {
-        f"d_{name}": changes.get(name, 0) for name in _COUNTED
-    }
-
-
-_COUNTED = ("total", "queued", "sent", "failed", "delivered", "unconfirmed")
+    nothing = dict.fromkeys(
+        ("d_total", "d_queued", "d_sent", "d_failed", "d_delivered", "d_unconfirmed"), 0
+    )
+    connection.execute(_ADD, {"campaign": campaign_id, "at": at, **nothing})
 
 
 def _plus(name: str) -> Any:
