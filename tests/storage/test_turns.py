@@ -12,12 +12,11 @@ from paceline.domain.errors import RateLimitExceeded
 from paceline.domain.limits import Limit
 from paceline.domain.outcome import NoAnswer, NotSent, Refused, Throttled
 from paceline.storage import batches as batches_storage
-from paceline.storage import campaigns, outcomes, tenants, turns
+from paceline.storage import campaigns, outcomes, tenants, work
 from paceline.storage.limits import Pacing, Strategy
 from paceline.storage.schema import batches
 from paceline.storage.turns import LOOKAHEAD_MS
-from tests.storage.conftest import _empty
-from tests.storage.world import LEASE_MS, World
+from tests.storage.world import LEASE_MS
 
 WIDE = Pacing(Limit(1000, 1000, 50), Limit(1000, 1000, 50))
 
@@ -298,13 +297,12 @@ def test_next_at_passes_over_the_permits_that_are_for_reserved_batches(world):
     assert world.reservation(1).next_at == world.now - 100 + 1050 - LOOKAHEAD_MS
 
 
-@pytest.mark.parametrize("statement", [turns._WORK, turns._LOCK_ACCOUNT], ids=["work", "account"])
-def test_what_others_have_queued_is_not_read_to_find_ones_own(shared_postgres, clock, statement):
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("statement", [work.WORK, work.LOCK_ACCOUNT], ids=["work", "account"])
+def test_what_others_have_queued_is_not_read_to_find_ones_own(world, statement):
     """PostgreSQL knows the tables here, and that each campaign has a third of the batches: it must
     not hope to find one of them soon among all.
     """
-    shared_postgres.write_now(_empty)
-    world = World(shared_postgres, clock)
     for tenant in (world.acme, world.tenant("rival"), world.tenant("other")):
         campaign = world.sending(1, tenant=tenant)
         world.write(_queue_many, world.main, tenant, campaign)

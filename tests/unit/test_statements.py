@@ -20,7 +20,7 @@ def kept_statements() -> Iterator[tuple[str, Executable]]:
         for name, kept in vars(importlib.import_module(module.name)).items():
             for each in kept.values() if isinstance(kept, dict) else (kept,):
                 if isinstance(each, Executable):
-                    yield f"{module.name.rpartition('.')[2]}{name}", each
+                    yield f"{module.name.rpartition('.')[2]}.{name}", each
 
 
 STATEMENTS = list(kept_statements())

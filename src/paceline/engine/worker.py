@@ -52,6 +52,8 @@ class Worker:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._next_account = 0
         self._looked_at = clock.monotonic()
+        self._more = True
+        """There was more to do than hands when it last looked."""
         self._look_later: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
         self._bells = [self._work]
@@ -141,6 +143,7 @@ class Worker:
             first_account=self._next_account,
         )
         self._looked_at = self.clock.monotonic()
+        self._more = len(reservation.batches) == want
         for batch in reservation.batches:
             self._next_account = batch.account_id + 1
             task = asyncio.create_task(self.dispatcher.dispatch(batch))
@@ -148,11 +151,13 @@ class Worker:
             task.add_done_callback(self._done)
         if reservation.next_at is None:
             return POLL_S
-        return min(max((reservation.next_at - reservation.at) / 1000, 0.001), POLL_S)
+        # Permits open one by one, and batches are reserved well before theirs does (LOOKAHEAD_MS).
+        soonest = _HANDS_WITHIN_S if self._in_hand else 0.001
+        return min(max((reservation.next_at - reservation.at) / 1000, soonest), POLL_S)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._in_hand.discard(task)
-        if self.capacity - len(self._in_hand) >= _HANDS_AT_ONCE:
+        if self._more and self.capacity - len(self._in_hand) >= _HANDS_AT_ONCE:
             self._work.set()
         elif self._look_later is None:
             loop = asyncio.get_running_loop()

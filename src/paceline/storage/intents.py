@@ -233,18 +233,21 @@ class _Passage:
             if isinstance(taken, Denied):
                 self.said[wish.batch.id] = Wait(max(taken.open_at - self.at, 1), taken)
             else:
-                permitted.append(wish if self._has_room(wish, taken) else replace(wish, lead_ms=0))
+                permitted.append(self._with_lead(wish, taken))
         return permitted
 
-    def _has_room(self, wish: Wish, taken: Granted) -> bool:
-        """Whether half of both windows is still free."""
+    def _with_lead(self, wish: Wish, taken: Granted) -> Wish:
+        """The wish, without its lead unless half of both windows is still free."""
+        if not wish.lead_ms:
+            return wish
         windows = (
             (taken.tenant, self._tenant_limit(wish.batch.tenant_id)),
             (taken.account, self._account_limit()),
         )
-        return all(
+        roomy = all(
             2 * limits.free(window, limit, self.at) >= limit.max for window, limit in windows
         )
+        return wish if roomy else replace(wish, lead_ms=0)
 
     def write_attempts(self, wishes: Sequence[Wish], lease_ms: int, worker: str) -> dict[int, int]:
         """Write them down; return attempt ids by batch id."""

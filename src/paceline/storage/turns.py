@@ -5,42 +5,19 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from sqlalchemy import (
-    BindParameter,
-    Connection,
-    and_,
-    bindparam,
-    func,
-    literal_column,
-    not_,
-    null,
-    or_,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection
 
 from paceline.domain import limits
-from paceline.domain.campaign import CampaignStatus
 from paceline.domain.fairness import Lane, next_lane, served
 from paceline.domain.limits import Limit, Window
 from paceline.domain.message import BatchStatus
-from paceline.storage.among import among
-from paceline.storage.batches import BLOCK, ReservedBatch, due, queued
-from paceline.storage.database import READ_AT, AnyRow, now, read_at
+from paceline.storage import work
+from paceline.storage.batches import BLOCK, ReservedBatch
+from paceline.storage.database import AnyRow, now, read_at
 from paceline.storage.limits import Pacing, Strategy, limit_of
-from paceline.storage.schema import (
-    account_turns,
-    batches,
-    campaigns,
-    lanes,
-    tenants,
-    traffic_accounts,
-)
 
 LOOKAHEAD_MS = 200
 """A batch is reserved when a permit for it will be free within this time, so that it waits at the
@@ -76,7 +53,7 @@ def reserve(
     while len(reserved) < want:
         # Only the first lock is waited for: workers go round from different ends, and who waited
         # with one account in hand could wait for ever. Whoever has the others serves them.
-        lock = _TRY_ACCOUNT if seen else _LOCK_ACCOUNT
+        lock = work.TRY_ACCOUNT if seen else work.LOCK_ACCOUNT
         account = connection.execute(lock, {"first": first_account, "seen": seen}).first()
         if account is None:
             break
@@ -161,19 +138,20 @@ class _Turns:
         served_lanes: dict[int, _OpenLane] = {}
         while want and (plan := _plan(open_lanes, turn, want)):
             found = {planned: self._reserve(*planned, n) for planned, n in Counter(plan).items()}
-            for planned in plan:
-                tenant_id, thing = planned
-                chosen = open_lanes.get(tenant_id)
-                if found[planned]:
-                    assert chosen is not None  # noqa: S101 - for mypy: the plan heeds its room
-                    turn = chosen.serve(thing, turn)
-                    served_lanes[tenant_id] = chosen
+            for tenant_id, thing in plan:
+                lane = open_lanes[tenant_id]
+                if reserved := found[tenant_id, thing]:
+                    turn = lane.serve(thing, turn)
+                    served_lanes[tenant_id] = lane
                     want -= 1
-                    yield found[planned].popleft()
-                elif chosen is not None and thing in chosen.things:
-                    chosen.things.remove(thing)
-                if chosen is not None and not (chosen.room and chosen.things):
-                    del open_lanes[tenant_id]
+                    yield reserved.popleft()
+                elif thing in lane.things:
+                    lane.things.remove(thing)
+            open_lanes = {
+                tenant_id: lane
+                for tenant_id, lane in open_lanes.items()
+                if lane.room and lane.things
+            }
         self._remember(turn, served_lanes.values())
 
     def _probe(self, open_lanes: dict[int, _OpenLane]) -> Iterator[ReservedBatch]:
@@ -181,7 +159,7 @@ class _Turns:
         turn = self.account.turn
         while lane := next_lane((each.lane for each in open_lanes.values()), turn):
             chosen = open_lanes.pop(lane.tenant_id)
-            if probe := self._run(_RESERVE_PROBE, lane.tenant_id):
+            if probe := self._run(work.RESERVE_PROBE, lane.tenant_id):
                 thing = probe[0].campaign_id
                 chosen.things = deque([thing])
                 self._remember(chosen.serve(thing, turn), [chosen])
@@ -193,7 +171,9 @@ class _Turns:
         statuses = [BatchStatus.RESERVED]
         if self.account.failures > 0:
             statuses.append(BatchStatus.SUBMITTING)
-        rows = self.connection.execute(_LEASED, {"account": self.account.id, "statuses": statuses})
+        rows = self.connection.execute(
+            work.LEASED, {"account": self.account.id, "statuses": statuses}
+        )
         return {row.tenant_id: row.n for row in rows}
 
     def _room(self, row: Any, default: Limit, reserved: int) -> int:
@@ -213,8 +193,8 @@ class _Turns:
     def _open_lanes(self, leased: dict[int, int]) -> dict[int, _OpenLane]:
         """The lanes with work whose window has room, by tenant."""
         open_lanes: dict[int, _OpenLane] = {}
-        work = self.connection.execute(_WORK, {"account": self.account.id, "at": self.at})
-        for tenant_id, rows in groupby(work, key=lambda row: row.tenant_id):
+        found = self.connection.execute(work.WORK, {"account": self.account.id, "at": self.at})
+        for tenant_id, rows in groupby(found, key=lambda row: row.tenant_id):
             things = list(rows)
             lane = things[0]
             room = self._room(lane, self.pacing.tenant, leased.get(tenant_id, 0))
@@ -230,9 +210,9 @@ class _Turns:
     def _reserve(self, tenant_id: int, thing: _Thing, most: int) -> deque[ReservedBatch]:
         """Reserve up to so many batches of one thing, in the order of the launch."""
         if thing is None:
-            found = self._run(_reserve_singles(most), tenant_id)
+            found = self._run(work.reserve_singles(most), tenant_id)
         else:
-            found = self._run(_reserve_of_campaign(most), tenant_id, campaign=thing)
+            found = self._run(work.reserve_of_campaign(most), tenant_id, campaign=thing)
         return deque(sorted(found, key=lambda batch: batch.id))
 
     def _run(self, statement: Any, tenant_id: int, **more: int) -> list[ReservedBatch]:
@@ -251,9 +231,9 @@ class _Turns:
     def _remember(self, turn: int, lanes_served: Collection[_OpenLane]) -> None:
         if not lanes_served:
             return
-        self.connection.execute(_SET_TURN, {"account": self.account.id, "turn": turn})
+        self.connection.execute(work.SET_TURN, {"account": self.account.id, "turn": turn})
         self.connection.execute(
-            _SET_PASS,
+            work.SET_PASS,
             [
                 {
                     "account": self.account.id,
@@ -294,196 +274,5 @@ def _behind(last: int, things: Sequence[_Thing]) -> deque[_Thing]:
 
 def _next_due(connection: Connection, at: int) -> list[int]:
     """When the next waiting retry is due, if one waits."""
-    due_at = connection.execute(_NEXT_DUE, {"at": at}).scalar()
+    due_at = connection.execute(work.NEXT_DUE, {"at": at}).scalar()
     return [] if due_at is None else [due_at]
-
-
-_AT: BindParameter[int] = bindparam("at")
-_ACCOUNT: BindParameter[int] = bindparam("account")
-_TENANT: BindParameter[int] = bindparam("tenant")
-
-# Here and below: the first by the order of the index. Without an order PostgreSQL may think that
-# one is found soon anyhow, and read the batches of all other tenants before it is.
-_FIRST_OF_ACCOUNT = (
-    select(batches.c.id)
-    .where(batches.c.account_id == traffic_accounts.c.id, queued())
-    .order_by(batches.c.tenant_id, batches.c.campaign_id, batches.c.due_at, batches.c.id)
-    .limit(1)
-    .scalar_subquery()
-)
-_NEXT_ACCOUNT = (
-    select(traffic_accounts, account_turns.c.turn, READ_AT)
-    .join(account_turns, account_turns.c.account_id == traffic_accounts.c.id)
-    .where(
-        _FIRST_OF_ACCOUNT.is_not(None),
-        not_(among(traffic_accounts.c.id, "seen")),
-    )
-    .order_by(traffic_accounts.c.id < bindparam("first"), traffic_accounts.c.id)
-    .limit(1)
-)
-"""Has queued batches; from the first on and then round."""
-_LOCK_ACCOUNT = _NEXT_ACCOUNT.with_for_update(of=account_turns)
-_TRY_ACCOUNT = _NEXT_ACCOUNT.with_for_update(of=account_turns, skip_locked=True)
-
-_LEASED = (
-    select(batches.c.tenant_id, func.count().label("n"))
-    .where(
-        batches.c.account_id == _ACCOUNT,
-        batches.c.lease_until.is_not(None),
-        batches.c.status.in_(bindparam("statuses", expanding=True)),
-    )
-    .group_by(batches.c.tenant_id)
-)
-
-_OF_CAMPAIGN_ROW = and_(
-    batches.c.account_id == campaigns.c.account_id,
-    batches.c.tenant_id == campaigns.c.tenant_id,
-    batches.c.campaign_id == campaigns.c.id,
-)
-
-# One look at the index for each lane and each campaign: an EXISTS may become a join that reads all
-# that is queued. By way of the campaigns, so that a paused one costs one look, not one per batch.
-_FIRST_SINGLE = (
-    select(batches.c.id)
-    .where(
-        batches.c.account_id == lanes.c.account_id,
-        batches.c.tenant_id == lanes.c.tenant_id,
-        batches.c.campaign_id.is_(None),
-        due(_AT),
-    )
-    .order_by(batches.c.due_at, batches.c.id)
-    .limit(1)
-    .scalar_subquery()
-)
-_FIRST_OF_CAMPAIGN = (
-    select(batches.c.id)
-    .where(_OF_CAMPAIGN_ROW, due(_AT))
-    .order_by(batches.c.due_at, batches.c.id)
-    .limit(1)
-)
-_SINGLES = select(lanes.c.tenant_id, null().label("campaign_id")).where(
-    lanes.c.account_id == _ACCOUNT, _FIRST_SINGLE.is_not(None)
-)
-_CAMPAIGNS = select(campaigns.c.tenant_id, campaigns.c.id).where(
-    campaigns.c.account_id == _ACCOUNT,
-    campaigns.c.status == CampaignStatus.SENDING,
-    _FIRST_OF_CAMPAIGN.scalar_subquery().is_not(None),
-)
-_THINGS = union_all(_SINGLES, _CAMPAIGNS).subquery()
-# A row for each thing that a lane can send: a campaign, or (without a campaign) single messages.
-_WORK = (
-    select(
-        _THINGS.c.tenant_id,
-        _THINGS.c.campaign_id,
-        lanes.c["pass"].label("pass_"),
-        lanes.c.last_campaign_id,
-        tenants.c.grants,
-        tenants.c.rate_max,
-        tenants.c.rate_window_ms,
-    )
-    .join(lanes, and_(lanes.c.tenant_id == _THINGS.c.tenant_id, lanes.c.account_id == _ACCOUNT))
-    .join(tenants, tenants.c.id == _THINGS.c.tenant_id)
-    .order_by(_THINGS.c.tenant_id)
-)
-
-
-def _reserving(picked: Any) -> Any:
-    """Reserve the batches whose ids a subquery picks."""
-    return (
-        update(batches)
-        .where(batches.c.id.in_(picked), queued())
-        .values(
-            status=BatchStatus.RESERVED,
-            fence=batches.c.fence + 1,
-            lease_until=bindparam("lease_until"),
-            updated_at=_AT,
-        )
-        .returning(  # the fields of ReservedBatch
-            batches.c.id,
-            batches.c.tenant_id,
-            batches.c.account_id,
-            batches.c.campaign_id,
-            batches.c.fence,
-            batches.c.generation,
-            batches.c.seen_opt_outs,
-        )
-    )
-
-
-_PICK = batches.alias("pick")
-
-
-def _first(most: int, *conditions: Any, order: tuple[Any, ...]) -> Any:
-    """The first so many batches of the lane. The number stands in the statement, or PostgreSQL
-    would have to plan for a tenth of all that is queued.
-    """
-    return (
-        select(_PICK.c.id, _PICK.c.due_at)
-        .where(
-            _PICK.c.account_id == _ACCOUNT,
-            _PICK.c.tenant_id == _TENANT,
-            queued(_PICK),
-            *conditions,
-        )
-        .order_by(*order)
-        .limit(literal_column(str(most)))
-        .subquery()
-    )
-
-
-_OLDEST = (_PICK.c.due_at, _PICK.c.id)
-
-
-@cache
-def _reserve_singles(most: int) -> Any:
-    singles = _first(most, _PICK.c.campaign_id.is_(None), _PICK.c.due_at <= _AT, order=_OLDEST)
-    return _reserving(select(singles.c.id))
-
-
-@cache
-def _reserve_of_campaign(most: int) -> Any:
-    """Retries that are due first: they have waited their time, and fresh batches may be many."""
-    of_campaign = _PICK.c.campaign_id == bindparam("campaign")
-    retries = _first(most, of_campaign, _PICK.c.due_at > 0, _PICK.c.due_at <= _AT, order=_OLDEST)
-    fresh = _first(most, of_campaign, _PICK.c.due_at == 0, order=_OLDEST)
-    both = union_all(
-        select(retries.c.id, literal_column("0").label("rank"), retries.c.due_at),
-        select(fresh.c.id, literal_column("1").label("rank"), fresh.c.due_at),
-    ).subquery()
-    return _reserving(
-        select(both.c.id)
-        .order_by(both.c.rank, both.c.due_at, both.c.id)
-        .limit(literal_column(str(most)))
-    )
-
-
-# After failures: the due batch with the fewest tries goes ahead, so that an outage spreads its
-# failed tries over many batches instead of using up those of a few.
-_PROBES = _first(
-    1,
-    _PICK.c.due_at <= _AT,
-    or_(
-        _PICK.c.campaign_id.is_(None),
-        _PICK.c.campaign_id.in_(
-            select(campaigns.c.id).where(
-                campaigns.c.account_id == _ACCOUNT,
-                campaigns.c.tenant_id == _TENANT,
-                campaigns.c.status == CampaignStatus.SENDING,
-            )
-        ),
-    ),
-    order=(_PICK.c.tries, _PICK.c.due_at, _PICK.c.id),
-)
-_RESERVE_PROBE = _reserving(select(_PROBES.c.id))
-
-_SET_TURN = (
-    update(account_turns)
-    .where(account_turns.c.account_id == _ACCOUNT)
-    .values(turn=bindparam("turn"))
-)
-_SET_PASS = (
-    update(lanes)
-    .where(lanes.c.account_id == _ACCOUNT, lanes.c.tenant_id == _TENANT)
-    .values({"pass": bindparam("pass_"), "last_campaign_id": bindparam("last_campaign")})
-)
-_NEXT_DUE = select(func.min(batches.c.due_at)).where(queued(), batches.c.due_at > _AT)
