@@ -37,14 +37,22 @@ def run(measure: Callable[[], Any], show: Callable[[Any], str] | None = None) ->
         measure: gives a dataclass; a field `broken`, if it has one, lists the broken promises.
         show: what to print instead of JSON.
     """
-    # What SIGTERM ends, it ends by way of every `finally`, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    code = 130
+
+    def end_like_ctrl_c(*_: object) -> None:
+        # An event loop knows how to end for Ctrl-C. An exception out of a signal handler of ours it
+        # would take for one of whatever callback it was running.
+        nonlocal code
+        code = 143
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, end_like_ctrl_c)
     try:
         figures = measure()
     except (WrongRunError, ProcessFailedError) as error:
         print(f"no figures: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return code
     print(show(figures) if show else json.dumps(asdict(figures), indent=2))
     return 1 if getattr(figures, "broken", ()) else 0
