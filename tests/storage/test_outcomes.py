@@ -334,3 +334,35 @@ def test_a_single_message_goes_the_same_way_without_counters(world):
     world.record(call, call.accepted())
     (message,) = world.messages()
     assert (message.status, message.in_doubt, message.sent_at) == ("sent", False, world.now)
+
+
+# --- several at once
+
+
+def test_outcomes_of_several_campaigns_are_recorded_together(world):
+    other = world.tenant("other")
+    campaigns = [world.sending(3), world.sending(5, tenant=other, batch_size=5), world.sending(2)]
+    calls = {call.attempt.batch.campaign_id: call for call in (world.call() for _ in campaigns)}
+    results = [
+        world.result(calls[campaigns[0]], calls[campaigns[0]].accepted()),
+        world.result(calls[campaigns[1]], Answered(["a", "b", None, "d", "e"], {2: NO})),
+        world.result(calls[campaigns[2]], NoAnswer("timed out")),
+    ]
+    first, second, third = world.write(outcomes.record, results)
+    assert (first.sent, first.failed) == (3, 0)
+    assert (second.sent, second.failed) == (4, 1)
+    assert third == Recorded(Doubt("timed out"))
+    assert [world.campaign(each).status for each in campaigns] == [
+        "completed",
+        "completed",
+        "sending",
+    ]
+
+
+def test_what_a_receipt_has_settled_before_is_not_counted_again_beside_others(world):
+    campaigns = [world.sending(3), world.sending(3)]
+    calls = [world.call() for _ in campaigns]
+    early = calls[0].ids[0]
+    world.receive(("early", "delivered"), reference=world.reference(early))
+    recorded = world.write(outcomes.record, [world.result(each, each.accepted()) for each in calls])
+    assert [each.sent for each in recorded] == [2, 3]

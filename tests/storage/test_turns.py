@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -297,34 +298,55 @@ def test_next_at_passes_over_the_permits_that_are_for_reserved_batches(world):
     assert world.reservation(1).next_at == world.now - 100 + 1050 - LOOKAHEAD_MS
 
 
+STATEMENTS = {
+    "work": work.WORK,
+    "account": work.LOCK_ACCOUNT,
+    "campaign": work.reserve_of_campaign(2),
+    "singles": work.reserve_singles(2),
+}
+
+
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
-@pytest.mark.parametrize("statement", [work.WORK, work.LOCK_ACCOUNT], ids=["work", "account"])
-def test_what_others_have_queued_is_not_read_to_find_ones_own(world, statement):
-    """PostgreSQL knows the tables here, and that each campaign has a third of the batches: it must
-    not hope to find one of them soon among all.
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+@pytest.mark.parametrize("queued", [0, 10_000], ids=["little", "much"])
+def test_what_others_have_queued_is_not_read_to_find_ones_own(world, statement, queued):
+    """PostgreSQL must not read all that is queued, neither when it hopes to find one of a campaign
+    soon because each has a third of the batches, nor by a plan that it made while it knew nothing
+    of a table with hardly a row.
     """
     for tenant in (world.acme, world.tenant("rival"), world.tenant("other")):
-        campaign = world.sending(1, tenant=tenant)
-        world.write(_queue_many, world.main, tenant, campaign)
-    world.write(lambda c: c.execute(text("ANALYZE batches")))
-    parameters = {"account": world.main, "at": world.now, "first": 0, "seen": []}
+        campaign = world.sending(20, tenant=tenant, batch_size=1)
+        world.write(_queue_many, queued, world.main, tenant, campaign)
+    if queued:
+        world.write(lambda c: c.execute(text("ANALYZE batches")))
+    parameters = {
+        "account": world.main,
+        "tenant": world.acme,
+        "campaign": campaign,
+        "at": world.now,
+        "lease_until": world.now,
+        "first": 0,
+        "seen": [],
+    }
     plan = world.read(_explain, statement, parameters)
-    assert "Seq Scan on batches" not in plan
+    assert "Seq Scan" not in plan
     assert "batches_ready" in plan
+    assert not re.search("batches_(campaign|waiting|leased)", plan)
 
 
-def _queue_many(connection, account, tenant, campaign):
+def _queue_many(connection, how_many, account, tenant, campaign):
     connection.execute(
         text(
             "INSERT INTO batches (id, tenant_id, account_id, campaign_id, status, size,"
             " created_at, updated_at) SELECT 10000000 * :tenant + n, :tenant, :account, :campaign,"
-            " 'queued', 0, 0, 0 FROM generate_series(1, 10000) AS n"
+            " 'queued', 0, 0, 0 FROM generate_series(1, :n) AS n"
         ),
-        {"tenant": tenant, "account": account, "campaign": campaign},
+        {"n": how_many, "tenant": tenant, "account": account, "campaign": campaign},
     )
 
 
 def _explain(connection, statement, parameters):
+    connection.execute(work.FOLLOW_THE_INDEX)
     compiled = statement.compile(dialect=connection.dialect)
     wanted = {name: parameters[name] for name in compiled.params if name in parameters}
     query = f"EXPLAIN {compiled}"

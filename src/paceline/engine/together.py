@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from paceline.storage.database import DatabaseUnreachableError
+from paceline.telemetry import get_logger
+
+log = get_logger("together")
 
 Wanted = TypeVar("Wanted")
 Given = TypeVar("Given")
@@ -15,9 +18,9 @@ Given = TypeVar("Given")
 class Together(Generic[Wanted, Given]):
     """Gathers what several tasks want while the transaction for those before them is under way.
 
-    All intents of an account, and all records of a campaign, need one row's lock and so come one
-    after another. Gathered, the next transaction serves everybody who waits: under load it costs
-    hardly more than for one.
+    All intents of an account need one row's lock and so come one after another, and so do all
+    records of a campaign. Gathered, the next transaction serves everybody who waits: under load it
+    costs hardly more than for one.
 
     Args:
         write: one transaction that serves all of a list, and gives what came of each.
@@ -64,6 +67,7 @@ class Together(Generic[Wanted, Given]):
                     _settle(future, error)
                 return
             # Nothing was written. One of them is at fault, and the others must not share its fate.
+            log.warning("written_one_by_one", together=len(together), error=type(error).__name__)
             for each in together:
                 await self._serve_all([each])
         else:

@@ -18,7 +18,7 @@ from paceline.domain.outcome import Answered
 from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Tries, Verdict
 from paceline.storage.among import among
 from paceline.storage.counters import Tally
-from paceline.storage.database import READ_AT, AnyRow, read_at
+from paceline.storage.database import READ_AT, AnyRow, is_postgres, read_at
 from paceline.storage.schema import batches, messages
 
 ERROR_LENGTH = 500
@@ -39,8 +39,23 @@ class Recorded:
 class Conclusions:
     """What batches come to, written for all of them at once."""
 
+    sent_whole: dict[int, int] = field(default_factory=dict)
+    """Messages sent, by batch, of those whose every queued message was."""
     moves: list[dict[str, Any]] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+
+    def send_whole(self, connection: Connection, batch_ids: Sequence[int], at: int) -> None:
+        """Every queued message of these batches is sent; none of them is in doubt."""
+        if not batch_ids:
+            return
+        if is_postgres(connection):
+            sent = connection.execute(_SENT_BY_BATCH, {"ids": sorted(batch_ids), "now": at})
+            self.sent_whole = dict.fromkeys(batch_ids, 0) | {row.batch_id: row.n for row in sent}
+        else:
+            self.sent_whole = {
+                batch_id: connection.execute(_SENT, {"batch": batch_id, "now": at}).rowcount
+                for batch_id in batch_ids
+            }
 
     def write(self, connection: Connection, at: int) -> None:
         if self.moves:
@@ -111,7 +126,10 @@ def conclude(
     sent = failed = 0
     if isinstance(verdict, Settle):
         assert answered is not None  # noqa: S101 - only an answer is settled
-        sent, failed = _settle(connection, batch, verdict, at, *answered)
+        if (whole := conclusions.sent_whole.get(batch.id)) is not None:
+            sent = whole
+        else:
+            sent, failed = _settle(connection, batch, verdict, at, *answered)
     elif isinstance(verdict, Fail):
         failed = _fail_batch(connection, batch.id, verdict.reason, verdict.error, at)
     elif campaign_status == CampaignStatus.CANCELLED and not isinstance(verdict, Doubt):
@@ -229,6 +247,17 @@ _SENT = (
     .values(status=MessageStatus.SENT, sent_at=bindparam("now"))
 )
 _SENT_IN_DOUBT = _SENT.values(in_doubt=False)
+_SENT_TOGETHER = (
+    update(messages)
+    .where(among(messages.c.batch_id, "ids"), _QUEUED)
+    .values(status=MessageStatus.SENT, sent_at=bindparam("now"))
+    .returning(messages.c.batch_id)
+    .cte()
+)
+_SENT_BY_BATCH = select(_SENT_TOGETHER.c.batch_id, func.count().label("n")).group_by(
+    _SENT_TOGETHER.c.batch_id
+)
+"""Counted in the statement, which SQLite does not know."""
 _FAIL = {
     "status": MessageStatus.FAILED,
     "reason": bindparam("why"),

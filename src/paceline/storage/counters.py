@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, select, update
+from sqlalchemy import Connection, and_, bindparam, case, or_, select, update
 
 from paceline.domain.campaign import TRANSITIONS, CampaignStatus, CampaignVerb
 from paceline.storage.among import among
@@ -37,11 +37,16 @@ class Tally:
     def add(self, campaign_id: int | None, **changes: int) -> None:
         """Count changes as ``counters.add`` names them; without a campaign nothing is counted."""
         if campaign_id is not None:
-            self._changes[campaign_id].update(changes)
+            self._changes[campaign_id].update({f"d_{name}": n for name, n in changes.items()})
 
     def write(self, connection: Connection, at: int) -> None:
-        for campaign_id, changes in sorted(self._changes.items()):
-            add(connection, campaign_id, at=at, **changes)
+        changed = [
+            {"campaign": campaign_id, "at": at, **_NO_CHANGE, **changes}
+            for campaign_id, changes in sorted(self._changes.items())
+            if any(changes.values())
+        ]
+        if changed:
+            connection.execute(_ADD, changed)
 
 
 def add(
@@ -74,21 +79,21 @@ def add(
 
 def complete_if_done(connection: Connection, campaign_id: int, at: int) -> None:
     """Complete a campaign whose launch has ended and that has nothing queued."""
-    nothing = dict.fromkeys(
-        ("d_total", "d_queued", "d_sent", "d_failed", "d_delivered", "d_unconfirmed"), 0
-    )
-    connection.execute(_ADD, {"campaign": campaign_id, "at": at, **nothing})
+    connection.execute(_ADD, {"campaign": campaign_id, "at": at, **_NO_CHANGE})
 
 
 def _plus(name: str) -> Any:
     return campaigns.c[name] + bindparam(f"d_{name}")
 
 
+_NO_CHANGE = dict.fromkeys(
+    ("d_total", "d_queued", "d_sent", "d_failed", "d_delivered", "d_unconfirmed"), 0
+)
 _MAY_COMPLETE, _COMPLETED = TRANSITIONS[CampaignVerb.COMPLETE]
 _DONE = and_(
     _plus("queued") == 0,
     campaigns.c.launching.is_(False),
-    campaigns.c.status.in_(sorted(_MAY_COMPLETE)),
+    or_(*(campaigns.c.status == status for status in sorted(_MAY_COMPLETE))),
 )
 
 _LOCK = (

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
+import psycopg
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -339,7 +340,7 @@ def _sqlite_engine(
 
 
 def _postgres_engine(url: str) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=_POSTGRES_CONNECTIONS,
         max_overflow=0,
@@ -352,6 +353,15 @@ def _postgres_engine(url: str) -> Engine:
             "prepare_threshold": _PREPARED_AFTER,
         },
     )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: psycopg.Connection, _record: object) -> None:
+        # Every row that we look for has an index. In a table that is small as yet the server would
+        # rather read it whole, and keep that plan while a launch makes it large.
+        connection.execute("SET enable_seqscan = off")
+        connection.commit()
+
+    return engine
 
 
 class _named_errors:  # noqa: N801 - reads as a statement: with _named_errors()

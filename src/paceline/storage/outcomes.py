@@ -15,7 +15,16 @@ from sqlalchemy import BindParameter, Connection, bindparam, select, update
 from paceline.domain.errors import RateLimitExceeded
 from paceline.domain.message import BatchStatus, Reason
 from paceline.domain.outcome import Answered, NoAnswer, Outcome, OutcomeKind, ServerError
-from paceline.domain.verdict import Doubt, Fail, GiveBack, Policy, Verdict, judge, judge_denial
+from paceline.domain.verdict import (
+    Doubt,
+    Fail,
+    GiveBack,
+    Policy,
+    Settle,
+    Verdict,
+    judge,
+    judge_denial,
+)
 from paceline.storage import accounts, counters, doubt
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import (
@@ -67,35 +76,60 @@ def record(connection: Connection, results: Sequence[Result]) -> list[Recorded]:
         )
     rows, at = lock_batches(connection, {batch.id for batch in sent})
     _finish(connection, results, at)
+    judged = [_judged(connection, rows[each.attempt.batch.id], each, at) for each in results]
     conclusions = Conclusions()
+    conclusions.send_whole(connection, [each.batch.id for each in judged if each.sent_whole()], at)
     recorded = [
-        _settle(
-            connection, rows[batch.id], statuses.get(batch.campaign_id), result, at, conclusions
-        )
-        for batch, result in zip(sent, results, strict=True)
+        _carry_out(connection, each, statuses.get(each.batch.campaign_id), at, conclusions)
+        for each in judged
     ]
     conclusions.write(connection, at)
     return recorded
 
 
-def _settle(
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A result, its batch, and what is to be done; None: the batch does not wait for it."""
+
+    result: Result
+    batch: AnyRow
+    verdict: Verdict | None
+
+    def sent_whole(self) -> bool:
+        """Whether all that is queued of the batch was sent and nothing else is to be said."""
+        outcome = self.result.outcome
+        return (
+            isinstance(self.verdict, Settle)
+            and isinstance(outcome, Answered)
+            and not outcome.rejections
+            and not self.batch.in_doubt
+        )
+
+
+def _judged(connection: Connection, batch: AnyRow, result: Result, at: int) -> _Judged:
+    attempt, outcome = result.attempt, result.outcome
+    if not _answers(batch, attempt.batch):
+        return _Judged(result, batch, None)
+    if _ends_its_own_doubt(batch, attempt, outcome):
+        doubt.end(connection, batch, at)
+        batch = lock_batch(connection, batch.id)
+    return _Judged(result, batch, judge(outcome, tries_of(batch, at), result.policy))
+
+
+def _carry_out(
     connection: Connection,
-    batch: AnyRow,
+    judged: _Judged,
     campaign_status: str | None,
-    result: Result,
     at: int,
     conclusions: Conclusions,
 ) -> Recorded:
-    """Judge one result and carry the verdict out, if its batch waits for it."""
-    attempt, outcome = result.attempt, result.outcome
-    if not _answers(batch, attempt.batch):
+    if judged.verdict is None:
         return Recorded(None)
-    if _ends_its_own_doubt(batch, attempt, outcome):
-        doubt.end(connection, batch, at)
-        batch = lock_batch(connection, attempt.batch.id)
-    verdict = judge(outcome, tries_of(batch, at), result.policy)
+    result, outcome = judged.result, judged.result.outcome
     answered = (result.message_ids, outcome) if isinstance(outcome, Answered) else None
-    return conclude(connection, batch, campaign_status, verdict, at, conclusions, answered)
+    return conclude(
+        connection, judged.batch, campaign_status, judged.verdict, at, conclusions, answered
+    )
 
 
 def record_unsent(

@@ -16,7 +16,7 @@ from paceline.domain.limits import Limit, Window
 from paceline.domain.message import BatchStatus
 from paceline.storage import work
 from paceline.storage.batches import BLOCK, ReservedBatch
-from paceline.storage.database import AnyRow, now, read_at
+from paceline.storage.database import AnyRow, is_postgres, now, read_at
 from paceline.storage.limits import Pacing, Strategy, limit_of
 
 LOOKAHEAD_MS = 200
@@ -46,6 +46,8 @@ def reserve(
         pacing: the limits; under ``pace`` a lane whose window stays shut is passed over.
         first_account: where to begin among the accounts, so that a worker can go round.
     """
+    if is_postgres(connection):
+        connection.execute(work.FOLLOW_THE_INDEX)
     reserved: list[ReservedBatch] = []
     later: list[int] = []
     seen: list[int] = []
