@@ -21,13 +21,13 @@ from paceline.storage import (
     campaigns,
     intents,
     launches,
+    loading,
     messages,
     outcomes,
     suppressions,
     tenants,
     turns,
 )
-from paceline.storage import messages as messages_storage
 from paceline.storage import provider_messages as names
 from paceline.storage import receipts as inbox
 from paceline.storage.batches import Attempt, ReservedBatch
@@ -35,7 +35,7 @@ from paceline.storage.conclusion import Recorded
 from paceline.storage.database import AnyRow, Database, now
 from paceline.storage.intents import Intent, Used, Wish
 from paceline.storage.limits import Pacing
-from paceline.storage.messages import LoadedBatch
+from paceline.storage.loading import LoadedBatch
 from paceline.storage.outcomes import Result
 from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import (
@@ -230,7 +230,7 @@ class World:
 
     def load(self, batch: ReservedBatch) -> LoadedBatch:
         """What a reserved batch is rendered from."""
-        (loaded,) = self.read(lambda connection: list(messages_storage.load(connection, [batch])))
+        (loaded,) = self.read(lambda connection: list(loading.load(connection, [batch])))
         return loaded
 
     def call(self, batch: ReservedBatch | None = None) -> Call:

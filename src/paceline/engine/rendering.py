@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from paceline.domain.message import reference
 from paceline.domain.template import Template, compile_text
 from paceline.providers.base import OutgoingMessage
-from paceline.storage import messages
+from paceline.storage import loading
 from paceline.storage.batches import ReservedBatch
-from paceline.storage.messages import LoadedBatch
+from paceline.storage.loading import LoadedBatch
 
 _VALUES = msgspec.json.Decoder(dict[str, str | None])
 _NO_VALUES: dict[str, str | None] = {}
@@ -46,25 +46,25 @@ class RenderedBatch:
 
 
 def render(connection: Connection, reserved: Sequence[ReservedBatch]) -> list[RenderedBatch]:
-    """Load and render reserved batches, on one snapshot and in the database's thread: the event
-    loop, which has permits to use in time, is not kept busy with it.
+    """Load and render reserved batches of an account, on one snapshot and in the database's thread:
+    the event loop, which has permits to use in time, is not kept busy with it.
     """
-    loaded = messages.load(connection, reserved)
-    return [_rendered(batch, each) for batch, each in zip(reserved, loaded, strict=True)]
+    rendered = {each.batch.id: _rendered(each) for each in loading.load(connection, reserved)}
+    return [rendered[batch.id] for batch in reserved]
 
 
-def _rendered(batch: ReservedBatch, loaded: LoadedBatch) -> RenderedBatch:
+def _rendered(loaded: LoadedBatch) -> RenderedBatch:
     template = _compiled(loaded.text)
     outgoing = [
         OutgoingMessage(
             to=phone,
             text=text_of(template, merge_values),
-            reference=reference(loaded.installation, message_id, batch.generation),
+            reference=reference(loaded.installation, message_id, loaded.batch.generation),
         )
-        for message_id, phone, merge_values in loaded.recipients
+        for message_id, phone, merge_values, _ in loaded.recipients
     ]
     return RenderedBatch(
-        [message_id for message_id, _, _ in loaded.recipients],
+        [row.id for row in loaded.recipients],
         outgoing,
         loaded.sender,
         loaded.opt_outs,

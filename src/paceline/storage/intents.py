@@ -14,7 +14,7 @@ from paceline.domain.limits import Denied, Granted, Limit, Window
 from paceline.domain.message import BatchStatus
 from paceline.storage.among import among
 from paceline.storage.batches import Attempt, ReservedBatch, give_back
-from paceline.storage.database import AnyRow, now
+from paceline.storage.database import READ_AT, AnyRow, now, read_at
 from paceline.storage.limits import Pacing, limit_of
 from paceline.storage.opt_outs import newly_suppressed
 from paceline.storage.schema import (
@@ -199,8 +199,10 @@ class _Passage:
     def still_ours(self, wishes: Sequence[Wish]) -> list[Wish]:
         """Lock the batches; who lost one spends no permit."""
         ids = sorted(wish.batch.id for wish in wishes)
-        found = self.connection.execute(_LOCK_BATCHES, {"ids": ids}) if ids else ()
+        found = self.connection.execute(_LOCK_BATCHES, {"ids": ids}).all() if ids else []
         fences = {row.id: row.fence for row in found}
+        if found:
+            self.at = read_at(self.connection, found[0])
         left = []
         for wish in wishes:
             if fences.get(wish.batch.id) == wish.batch.fence:
@@ -210,10 +212,10 @@ class _Passage:
         return left
 
     def look_at_windows(self, used: Sequence[Used]) -> None:
-        """Read them as they are now, with what was used before its stamp where it was used. The
-        account's has that of all tenants; a tenant's only if its row is locked.
+        """Read them as they were when the batches were locked, with what was used before its stamp
+        where it was used. The account's has that of all tenants; a tenant's only if its row is
+        locked.
         """
-        self.at = now(self.connection)
         self.windows = {
             row.id: limits.restamped(Window.decode(row.grants), self.at)
             for row in self.tenants.values()
@@ -280,9 +282,13 @@ class _Passage:
             raise RuntimeError("a permit was gone before it was spent")
         for taken, wish in zip(all_taken, wishes, strict=True):
             self.windows[wish.batch.tenant_id], self.window = taken.tenant, taken.account
-        for tenant_id, window in sorted(self.windows.items()):
-            if (text := window.encode()) != self.tenants[tenant_id].grants:
-                self.connection.execute(_SPEND_TENANT, {"tenant": tenant_id, "window": text})
+        spent = [
+            {"tenant": tenant_id, "window": text}
+            for tenant_id, window in sorted(self.windows.items())
+            if (text := window.encode()) != self.tenants[tenant_id].grants
+        ]
+        if spent:
+            self.connection.execute(_SPEND_TENANT, spent)
         if (text := self.window.encode()) != self.account.grants:
             self.connection.execute(_SPEND_ACCOUNT, {"account": self.account.id, "window": text})
 
@@ -383,7 +389,7 @@ _LOCK_ACCOUNT = (
     .with_for_update(key_share=True)
 )
 _LOCK_BATCHES = (
-    select(batches.c.id, batches.c.fence)
+    select(batches.c.id, batches.c.fence, READ_AT)
     .where(among(batches.c.id, "ids"), batches.c.status == BatchStatus.RESERVED)
     .order_by(batches.c.id)
     .with_for_update()

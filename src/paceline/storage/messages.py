@@ -1,14 +1,11 @@
-"""Messages: loaded for one dispatch, and listed for people."""
+"""Messages: queued one by one, and listed for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     ColumnElement,
     Connection,
     Select,
@@ -21,59 +18,22 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    true,
 )
 
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.storage import suppressions
-from paceline.storage.batches import ReservedBatch, new_block, open_lane
+from paceline.storage.batches import new_block, open_lane
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import (
     answers,
     attempts,
     batches,
     campaigns,
-    installation,
     messages,
     provider_messages,
     tenants,
-    traffic_accounts,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedBatch:
-    """All that a call is rendered from, of one snapshot."""
-
-    recipients: list[Any]
-    """Rows of (id, phone, merge_values: JSON text or None), by id."""
-    text: str
-    sender: str
-    opt_outs: int
-    account: AnyRow
-    """Has the columns of the traffic account, and others."""
-    installation: str
-
-
-def load(connection: Connection, reserved: Sequence[ReservedBatch]) -> Iterator[LoadedBatch]:
-    """Read what is needed to render each of these reserved batches."""
-    read: dict[tuple[int, int, int | None], AnyRow] = {}
-    for batch in reserved:
-        of_batch = (batch.tenant_id, batch.account_id, batch.campaign_id)
-        if of_batch not in read:
-            parameters = dict(zip(("tenant", "account", "campaign"), of_batch, strict=True))
-            read[of_batch] = connection.execute(_COMMON, parameters).one()
-        yield _loaded(connection, batch, read[of_batch])
-
-
-def _loaded(connection: Connection, batch: ReservedBatch, common: AnyRow) -> LoadedBatch:
-    recipients = list(connection.execute(_RECIPIENTS, {"batch": batch.id}))
-    text, sender = common.text, common.sender
-    if batch.campaign_id is None:
-        single = connection.execute(_SINGLE, {"batch": batch.id}).first()
-        text, sender = (single.text, single.sender) if single else ("", "")
-    return LoadedBatch(recipients, text, sender, common.opt_outs, common, common.prefix)
 
 
 def add_single(
@@ -167,38 +127,7 @@ def page(
     return list(connection.execute(query.order_by(messages.c.id).limit(limit)))
 
 
-_RECIPIENTS = (
-    select(messages.c.id, messages.c.phone, messages.c.merge_values)
-    .where(messages.c.batch_id == bindparam("batch"), messages.c.status == MessageStatus.QUEUED)
-    .order_by(messages.c.id)
-)
-_SINGLE = select(messages.c.text, messages.c.sender).where(
-    messages.c.batch_id == bindparam("batch")
-)
 _OPT_OUTS = select(tenants.c.opt_outs).where(tenants.c.id == bindparam("tenant"))
-# One statement for all that the messages of a batch have in common: there is one per batch.
-_COMMON = (
-    select(
-        traffic_accounts.c.id,
-        traffic_accounts.c.provider,
-        traffic_accounts.c.base_url,
-        traffic_accounts.c.external_id,
-        traffic_accounts.c.api_key,
-        traffic_accounts.c.options,
-        traffic_accounts.c.server_error,
-        traffic_accounts.c.rate_max,
-        traffic_accounts.c.rate_window_ms,
-        tenants.c.opt_outs,
-        installation.c.prefix,
-        campaigns.c.text,
-        campaigns.c.sender,
-    )
-    .join_from(tenants, traffic_accounts, traffic_accounts.c.id == bindparam("account"))
-    .join(installation, true())
-    .outerjoin(campaigns, campaigns.c.id == bindparam("campaign", type_=BigInteger))
-    .where(tenants.c.id == bindparam("tenant"))
-)
-
 _INDEXED_ID = (
     select(func.max(provider_messages.c.attempt_id))
     .where(provider_messages.c.message_id == messages.c.id)
