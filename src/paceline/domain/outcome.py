@@ -34,6 +34,8 @@ class Rejection:
     detail: str = ""
     reason: str = "rejected"
     """One of ``message.Reason``: ``opted_out`` when the provider blocks the number for us."""
+    retryable: bool = False
+    """It passes by itself: this message may be tried again, and was not accepted this time."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}" if self.detail else self.code

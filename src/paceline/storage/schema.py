@@ -67,9 +67,11 @@ installation = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("prefix", String(16), nullable=False),
     Column("default_account_id", Id),
+    Column("key_check", Text),
     _moment("created_at"),
     CheckConstraint("id = 1", name="one_row"),
-    comment="One row: who we are to the providers; the prefix begins every reference.",
+    comment="One row: who we are to the providers; the prefix begins every reference. `key_check` "
+    "tells the key that credentials are sealed with from any other.",
 )
 
 tenants = Table(
@@ -82,6 +84,9 @@ tenants = Table(
     Column("rate_window_ms", Integer),
     Column("grants", Text, nullable=False, server_default=""),
     Column("opt_outs", BigInteger, nullable=False, server_default="0"),
+    Column("stop_reply", Text),
+    Column("start_reply", Text),
+    Column("help_reply", Text),
     _moment("created_at"),
     comment="`grants` is the tenant's sliding window; `opt_outs` counts its suppressions as they "
     "are committed. Both change only under this row's lock.",
@@ -212,11 +217,13 @@ suppressions = Table(
     Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
     Column("phone", String(16), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("source", String(10), nullable=False, server_default="operator"),
     Column("seq", BigInteger, nullable=False),
     _moment("created_at"),
     PrimaryKeyConstraint("tenant_id", "phone"),
     Index(None, "tenant_id", "seq"),
-    comment="`seq` is the tenant's `opt_outs` at the commit that wrote the row.",
+    comment="`seq` is the tenant's `opt_outs` at the commit that wrote the row. `source`: "
+    "operator, stop (a reply), link or provider; a START ends a `stop` only.",
 )
 
 campaigns = Table(
@@ -295,8 +302,17 @@ batches = Table(
     _maybe("lease_until"),
     Column("seen_opt_outs", BigInteger, nullable=False, server_default="0"),
     Column("error", Text),
+    _maybe("confirm_at"),
+    Column("sibling_id", Id),
+    Column("rejected", Text),
     _moment("created_at"),
     _moment("updated_at"),
+    Index(
+        "batches_confirm",
+        "confirm_at",
+        sqlite_where=text("confirm_at IS NOT NULL"),
+        postgresql_where=text("confirm_at IS NOT NULL"),
+    ),
     Index(
         "batches_ready",
         "account_id",
@@ -323,7 +339,9 @@ batches = Table(
     ),
     Index("batches_campaign", "campaign_id", "status"),
     comment="`due_at` 0: as soon as possible. `fence` rises at each reservation; a result is "
-    "recorded only under the fence it was sent with.",
+    "recorded only under the fence it was sent with. `confirm_at`: when to ask the provider what "
+    "became of it. `sibling_id`: the other half of a batch that was rejected whole, `rejected`: "
+    "why this half was, too, while the other is undecided.",
 )
 
 messages = Table(
@@ -458,4 +476,108 @@ idempotency_keys = Table(
     PrimaryKeyConstraint("tenant_id", "key"),
     Index(None, "created_at"),
     comment="Answers kept for repeats of a request; no status yet: still being made.",
+)
+
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("detail", Json, nullable=False, server_default=text("'{}'")),
+    _moment("at"),
+    Index(None, "tenant_id", "id"),
+    comment="Who changed what, and when. Rows are only ever added.",
+    **NEVER_REUSED,
+)
+
+inbound_numbers = Table(
+    "inbound_numbers",
+    metadata,
+    Column("account_id", Id, ForeignKey("traffic_accounts.id"), nullable=False),
+    Column("number", String(32), nullable=False),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    _moment("created_at"),
+    PrimaryKeyConstraint("account_id", "number"),
+    comment="Whose a reply is that came to this number or sender. An account of one tenant needs "
+    "none.",
+)
+
+inbound_messages = Table(
+    "inbound_messages",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey("traffic_accounts.id"), nullable=False),
+    Column("tenant_id", Id),
+    Column("provider_message_id", String(255)),
+    Column("phone", String(16), nullable=False),
+    Column("number", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("keyword", String(8)),
+    _moment("received_at"),
+    UniqueConstraint("account_id", "provider_message_id"),
+    Index(None, "tenant_id", "id"),
+    comment="Replies. `phone` wrote `text` to `number`; `tenant_id` NULL: nobody's that we know "
+    "of, so nothing came of it.",
+    **NEVER_REUSED,
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("events", Json, nullable=False),
+    _moment("created_at"),
+    _maybe("disabled_at"),
+    Column("disabled_why", Text),
+    Index(None, "tenant_id", "id"),
+    comment="Where a tenant wants to be told. `secret` is sealed; `events` are the types it wants.",
+    **NEVER_REUSED,
+)
+
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("subject_id", Id, nullable=False),
+    Column("payload", Text, nullable=False),
+    _moment("created_at"),
+    Index(None, "tenant_id", "id"),
+    comment="What there is to tell, written with the change that it tells of.",
+    **NEVER_REUSED,
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("event_id", Id, ForeignKey("webhook_events.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "endpoint_id", Id, ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), nullable=False
+    ),
+    Column("status", String(10), nullable=False, server_default="pending"),
+    _count("tries"),
+    _maybe("due_at"),
+    Column("http_status", Integer),
+    Column("error", Text),
+    _maybe("delivered_at"),
+    UniqueConstraint("event_id", "endpoint_id"),
+    Index(None, "endpoint_id", "id"),
+    Index(
+        "webhook_deliveries_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    comment="One event on its way to one endpoint: pending (`due_at` is its next try), delivered "
+    "or failed.",
+    **NEVER_REUSED,
 )
