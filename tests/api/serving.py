@@ -90,7 +90,9 @@ class Api:
 async def serving(database_url: str, **environ: str) -> AsyncIterator[Api]:
     database = Database(sqlalchemy_url(database_url))
     migrate.upgrade(database)
-    settings = load({"PACELINE_DEFAULT_COUNTRY": "GB", **environ})
+    settings = load(
+        {"PACELINE_DEFAULT_COUNTRY": "GB", "PACELINE_SECRET": "a secret of the API", **environ}
+    )
     account = await database.write(accounts.keep, name="main", values=ACCOUNT)
     async with aiohttp.ClientSession() as session:
         api = Api("", database, settings, session, account)

@@ -1,8 +1,9 @@
-"""Receipts over HTTP."""
+"""Webhooks over HTTP: receipts, and what is refused of receipts and replies alike."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import io
@@ -10,8 +11,10 @@ import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+import structlog
 from sqlalchemy import select
 
 from paceline.api import webhooks
@@ -19,8 +22,9 @@ from paceline.providers.mitto import Mitto
 from paceline.storage import accounts
 from paceline.storage import receipts as storage
 from paceline.storage.database import DatabaseUnreachableError
-from paceline.storage.schema import receipts
-from tests.api.serving import Api, serving
+from paceline.storage.schema import audit_log, inbound_messages, receipts, suppressions
+from paceline.telemetry import mask
+from tests.api.serving import ACCOUNT, Api, serving
 
 RECEIPT = {"messageId": "m-1", "deliveryStatus": "Delivered"}
 BODY = json.dumps(RECEIPT).encode()
@@ -179,3 +183,127 @@ async def test_a_bug_is_a_plain_500_and_is_logged(
     assert (answer.status, answer.json["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
     assert "request_failed" in {each["event"] for each in logged}
+
+
+# --- what is refused, of receipts and replies alike
+
+PHONE = "+306912345678"
+REPLY = {"id": "in-1", "from": PHONE, "to": "447400000001", "text": "STOP, says Maria"}
+KINDS = {"dlr": RECEIPT | {"to": PHONE}, "inbound": REPLY}
+
+
+async def nothing_was_written(api: Api) -> bool:
+    def rows(connection: Any) -> list[Any]:
+        tables = (receipts, inbound_messages, suppressions, audit_log)
+        return [row for table in tables for row in connection.execute(select(table))]
+
+    return await api.database.read(rows) == []
+
+
+@pytest.fixture
+def masked() -> Any:
+    """The log as it is written, in which nothing may tell of a person."""
+    processors = structlog.get_config()["processors"]
+    events: list[str] = []
+
+    def keep(_logger: Any, _method: str, event: Any) -> Any:
+        events.append(repr(event))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[structlog.processors.format_exc_info, mask, keep])
+    yield events
+    structlog.configure(processors=processors)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_refused_leaves_no_trace_of_a_person(
+    api: Api, kind: str, masked: list[str]
+) -> None:
+    token = api.account.webhook_token
+    body = json.dumps(KINDS[kind]).encode()
+    forged = {"X-Webhook-Signature": "0" * 64}
+
+    async def status(data: Any, *, at: str = token, headers: Any = None) -> int:
+        path = f"/webhooks/mitto/{at}/{kind}"
+        answer = await api.nobody("POST", path, data=io.BytesIO(data), headers=headers or {})
+        return answer.status
+
+    assert await status(body, headers=forged) == 401
+    assert await status(body + b" " * 10_000_000) == 413
+    assert await status(body.replace(b"Maria", b"\xff\xfe").replace(b"m-1", b"\xff")) == 400
+    assert await status(body[:-1]) == 400
+    assert await status(body, at=f"{token[:-1]}x") == 404
+    assert (await api.nobody("GET", f"/webhooks/mitto/{token}/{kind}")).status == 405
+    assert await nothing_was_written(api)
+    written = " ".join(masked)
+    assert "request" in written
+    for personal in ("6912345678", "Maria", token):
+        assert personal not in written
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_repeated_is_taken_without_effect(api: Api, kind: str) -> None:
+    path = f"/webhooks/mitto/{api.account.webhook_token}/{kind}"
+    for _ in range(3):
+        answer = await api.nobody("POST", path, KINDS[kind])
+        assert (answer.status, answer.json) == (202, {"ok": True, "updated": 1})
+    kept = await api.database.read(lambda c: c.execute(select(inbound_messages)).all())
+    assert len(kept) == (1 if kind == "inbound" else 0)
+    # A receipt may come again, as the fold that counts it changes nothing the second time.
+
+
+# --- a provider that signs
+
+AUTH_TOKEN = "twilio's auth token"
+PUBLIC_URL = "https://sms.example.com/a"
+FORMS = {
+    "dlr": {"MessageSid": "SM1", "MessageStatus": "delivered"},
+    "inbound": {"MessageSid": "SM2", "From": PHONE, "To": "+447400000001", "Body": "Hello"},
+}
+
+
+def twilio_signature(url: str, form: dict[str, str]) -> dict[str, str]:
+    text = url + "".join(name + form[name] for name in sorted(form))
+    digest = hmac.digest(AUTH_TOKEN.encode(), text.encode(), hashlib.sha1)
+    return {
+        "X-Twilio-Signature": base64.b64encode(digest).decode(),
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+
+
+async def twilio(api: Api) -> str:
+    """The start of the webhook paths of an account with Twilio."""
+    values = ACCOUNT | {"provider": "twilio", "api_key": AUTH_TOKEN, "external_id": "AC" + "0" * 32}
+    account = await api.database.write(accounts.keep, name="twilio", values=values)
+    return f"/webhooks/twilio/{account.webhook_token}"
+
+
+@pytest.mark.parametrize("kind", FORMS)
+async def test_a_providers_own_signature_is_over_the_public_address(
+    database_url: str, kind: str
+) -> None:
+    async with serving(database_url, PACELINE_PUBLIC_URL=PUBLIC_URL) as api:
+        path = f"{await twilio(api)}/{kind}?reference=a%20b"
+        data = urlencode(FORMS[kind])
+        good = twilio_signature(PUBLIC_URL + path, FORMS[kind])
+        hosts = twilio_signature(api.base + path, FORMS[kind])
+        for headers, status in ((hosts, 401), ({**good, "Host": "evil.example"}, 202)):
+            answer = await api.nobody("POST", path, data=data, headers=headers)
+            assert answer.status == status
+        unsigned = {"Content-Type": good["Content-Type"]}
+        answer = await api.nobody("POST", path, data=data, headers=unsigned)
+        assert answer.status == 401
+        kept = receipts if kind == "dlr" else inbound_messages
+        assert len(await api.database.read(lambda c: c.execute(select(kept)).all())) == 1
+
+
+async def test_without_the_public_address_a_signature_is_refused_and_the_setting_is_named(
+    api: Api, logged: list[Any]
+) -> None:
+    path = f"{await twilio(api)}/dlr"
+    headers = twilio_signature(api.base + path, FORMS["dlr"])
+    answer = await api.nobody("POST", path, data=urlencode(FORMS["dlr"]), headers=headers)
+    assert answer.status == 401
+    (event,) = [each for each in logged if each["event"] == "signature_unverifiable"]
+    assert (event["log_level"], event["unset"]) == ("error", "PACELINE_PUBLIC_URL")
+    assert await nothing_was_written(api)

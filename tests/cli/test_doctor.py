@@ -23,9 +23,10 @@ from paceline.cli.session import Session
 from paceline.clock import VirtualClock
 from paceline.domain.outcome import NotSent, Refused
 from paceline.settings import load, sqlalchemy_url
-from paceline.storage import accounts, migrate, receipts, tenants
+from paceline.storage import accounts, credentials, migrate, receipts, tenants
 from paceline.storage.database import Database
 from paceline.storage.receipts import InboxRow
+from paceline.storage.sealing import KEY_FILE, Sealer
 from tests.crash import Installation, provider
 from tests.storage.world import World
 
@@ -33,8 +34,9 @@ REACHABLE = {
     "PACELINE_PUBLIC_URL": "https://sms.example.com",
     "WEBHOOK_SECRET": "s",
     "PACELINE_PORT": "0",
+    "PACELINE_SECRET": "the doctor's own secret",
 }
-"""With these there is nothing to say about receipts and the port."""
+"""With these there is nothing to say about receipts, the port and the secret."""
 
 
 @pytest.fixture
@@ -97,6 +99,14 @@ def test_a_secret_that_everybody_can_read_is_exposed(
     assert wrong(given)["secret_exposed"].mend == f"chmod 600 {secret}"
     secret.chmod(0o600)
     assert "secret_exposed" not in wrong(given)
+
+
+def test_a_key_file_that_everybody_can_read_is_exposed(tmp_path: Path) -> None:
+    given = {**REACHABLE, "PACELINE_SECRET": "", "PACELINE_DATA_DIR": str(tmp_path)}
+    assert "secret_exposed" not in wrong(given)
+    file = tmp_path / KEY_FILE
+    file.chmod(0o644)
+    assert wrong(given)["secret_exposed"].mend == f"chmod 600 {file}"
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
@@ -259,6 +269,41 @@ def test_a_margin_smaller_than_a_commit(postgres_url: str) -> None:
     found = wrong(environ)["margin_too_small"]
     assert "void after 5 ms" in found.found
     assert "RATE_LIMIT_MARGIN_MS=" in found.mend
+
+
+# --- the secret
+
+
+def test_a_secret_that_credentials_were_not_sealed_with(environ: dict[str, str]) -> None:
+    assert "secret_wrong" not in wrong(environ)
+    found = wrong({**environ, "PACELINE_SECRET": "a secret of somebody else"})
+    assert set(found) == {"secret_wrong"}
+    assert found["secret_wrong"].exit_code == ExitCode.CONFIGURATION
+    assert "PACELINE_SECRET" in found["secret_wrong"].found
+    assert "every machine" in found["secret_wrong"].mend
+    assert "somebody else" not in str(found)
+
+
+def test_a_secret_that_is_being_changed(environ: dict[str, str]) -> None:
+    wrong(environ)
+    old = environ["PACELINE_SECRET"]
+    changing = {**environ, "PACELINE_SECRET": "the secret after it", "PACELINE_SECRET_OLD": old}
+    assert "paceline account reseal" in wrong(changing)["secret_not_resealed"].mend
+    with opened(environ["DATABASE_URL"]) as here:
+        sealer = Sealer(changing["PACELINE_SECRET"], old)
+        here.write_now(credentials.reseal, sealer, lost=False, actor="test")
+    assert "PACELINE_SECRET_OLD" in wrong(changing)["secret_old_left"].mend
+    del changing["PACELINE_SECRET_OLD"]
+    assert set(wrong(changing)) == {"no_api_key", "no_account"}
+
+
+def test_a_key_file_on_one_of_several_machines(postgres_url: str, tmp_path: Path) -> None:
+    given = {**REACHABLE, "DATABASE_URL": postgres_url, "PACELINE_DATA_DIR": str(tmp_path)}
+    found = wrong({**given, "PACELINE_SECRET": ""})["secret_not_shared"]
+    assert found.level is Level.WARNING
+    assert str(tmp_path / KEY_FILE) in found.found
+    secret = (tmp_path / KEY_FILE).read_text().strip()
+    assert not {code for code in wrong({**given, "PACELINE_SECRET": secret}) if "secret" in code}
 
 
 # --- accounts

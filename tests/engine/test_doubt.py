@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from paceline.clock import VirtualClock
+from paceline.domain.verdict import Policy
 from paceline.storage import accounts, doubt, outcomes, turns
 from tests.acceptance.world import World, world
 
@@ -163,7 +164,8 @@ async def test_a_worker_that_stalls_past_its_lease_leaves_doubt_and_its_late_ans
         await w.until(campaign_id, lambda _: bool(w.provider().calls))
         clock.advance(11.1)
         (batch_id,) = await w.database.read(doubt.expired)
-        assert await w.database.write(outcomes.expire, batch_id) == "unconfirmed"
+        expired = await w.database.write(outcomes.expire, batch_id, lambda _: Policy())
+        assert expired == "unconfirmed"
         metrics = (await w.status(campaign_id))["metrics"]
         assert (metrics["queued"], metrics["unconfirmed"]) == (5, 5)
         assert await w.step() == 0, "what is unconfirmed is not handed out again"

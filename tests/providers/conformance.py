@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
-import msgspec
+from urllib.parse import parse_qs, urlsplit
 
 from paceline.domain.outcome import (
+    Known,
     NoAnswer,
     Outcome,
     Refused,
@@ -16,27 +16,18 @@ from paceline.domain.outcome import (
     ServerError,
     Throttled,
 )
-from paceline.providers import create
-from paceline.providers.base import Account, OutgoingMessage, Provider
+from paceline.providers.base import OutgoingMessage
 
-from .scripted import Script, Visit, answer, answering
+from .scripted import Script, ScriptedServer, Visit, answer, answering
+from .subjects.subject import API_KEY, PHONE, SENDER, TEXT, TOKEN, Subject, messages
 
-API_KEY = "key-7f3a9c51d2e84b06"
-PHONE = "+306912345678"
-TEXT = "Dear Eleni, your parcel waits at the usual place"
-SENDER = "Brand"
+_TEN_MEGABYTES = 10_000_000
 
 
-def messages(count: int, padding: str = "") -> list[OutgoingMessage]:
-    return [
-        OutgoingMessage(f"+3069123{n + 45_678:05}", f"{TEXT} ({n}){padding}", f"inst-{n}-0")
-        for n in range(count)
-    ]
-
-
-def more_than_sockets_hold() -> list[OutgoingMessage]:
+def more_than_sockets_hold(subject: Subject) -> list[OutgoingMessage]:
     """Ten megabytes: when the server stops reading, the rest of the request waits in the client."""
-    return messages(10_000, padding="." * 1_000)
+    count = min(subject.most, 1_000)
+    return messages(count, padding="." * (_TEN_MEGABYTES // count))
 
 
 def in_time() -> float:
@@ -44,74 +35,86 @@ def in_time() -> float:
     return time.monotonic() + 60
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One provider, as the suite has to know it."""
-
-    name: str
-    ids: Callable[[int], bytes]
-    """The body of an answer that accepts this many messages as ``id-0``, ``id-1``, …"""
-    error: Callable[[str, str], bytes]
-    """The body of a refused call, from a code and words."""
-
-    def __str__(self) -> str:
-        return self.name
-
-    def account(self, url: str, timeout_ms: int = 10_000) -> Account:
-        return Account(self.name, url, API_KEY, "acc-1", timeout_ms)
-
-    def provider(self, url: str, timeout_ms: int = 10_000) -> Provider:
-        return create(self.account(url, timeout_ms))
+async def exchange(
+    subject: Subject,
+    server: ScriptedServer,
+    sent: list[OutgoingMessage] | None = None,
+    timeout_ms: int = 10_000,
+) -> Outcome:
+    """One call from its preparation to its outcome."""
+    provider = subject.provider(server.url, timeout_ms)
+    try:
+        call = provider.prepare(SENDER, sent or messages(1))
+        return await call.connect() or await call.submit(in_time())
+    finally:
+        await provider.aclose()
 
 
-def _mitto_ids(count: int) -> bytes:
-    entries = [{"messageId": f"id-{n}", "trafficAccountId": "acc-1"} for n in range(count)]
-    return msgspec.json.encode({"bulkId": "bulk-1", "messages": entries})
-
-
-def _mitto_error(code: str, words: str) -> bytes:
-    return msgspec.json.encode({"error": {"code": code, "description": words}})
-
-
-SUBJECTS = [
-    Subject("mitto", _mitto_ids, _mitto_error),
-    Subject("simulator", _mitto_ids, _mitto_error),
-]
+def reveals_nothing(subject: Subject, text: str) -> bool:
+    private = (API_KEY, TOKEN, *subject.secrets, PHONE, PHONE[1:], TEXT, TEXT[:20])
+    return not any(piece in text for piece in private)
 
 
 # --- Each phase at which an exchange can fail after the first byte: always a doubt ---------------
 
 
-def _then_close(part: bytes) -> Script:
+def _closed_after(part: Callable[[bytes], bytes]) -> Callable[[bytes], Script]:
+    def of(whole: bytes) -> Script:
+        async def script(visit: Visit) -> None:
+            await visit.request()
+            visit.write(part(whole))
+            visit.close()
+
+        return script
+
+    return of
+
+
+def _stuck_after(part: Callable[[bytes], bytes]) -> Callable[[bytes], Script]:
+    def of(whole: bytes) -> Script:
+        async def script(visit: Visit) -> None:
+            await visit.request()
+            visit.write(part(whole))
+            await visit.gone.wait()
+
+        return script
+
+    return of
+
+
+def _reset_during_request(_: bytes) -> Script:
     async def script(visit: Visit) -> None:
-        await visit.request()
-        visit.write(part)
-        visit.close()
+        await visit.some()
+        visit.transport.pause_reading()
+        visit.reset()
 
     return script
 
 
-def _then_hang(part: bytes) -> Script:
+def _reset_after_request(_: bytes) -> Script:
     async def script(visit: Visit) -> None:
         await visit.request()
-        visit.write(part)
-        await visit.gone.wait()
+        visit.reset()
 
     return script
 
 
-async def _reset_during_request(visit: Visit) -> None:
-    await visit.some()
-    visit.transport.pause_reading()
-    visit.reset()
+def _said(part: bytes) -> Callable[[bytes], bytes]:
+    return lambda _: part
 
 
-async def _reset_after_request(visit: Visit) -> None:
-    await visit.request()
-    visit.reset()
+def _headers(whole: bytes) -> bytes:
+    return whole[: whole.index(b"\r\n\r\n") + 4]
 
 
-WHOLE = answer(200, _mitto_ids(1))
+def _all_but_the_last_byte(whole: bytes) -> bytes:
+    return whole[:-1]
+
+
+def _with_two_lengths(whole: bytes) -> bytes:
+    return whole.replace(b"\r\n", b"\r\nContent-Length: 1\r\n", 1)
+
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -120,7 +123,8 @@ class Failure:
     """A way to fail after the first byte was written."""
 
     name: str
-    script: Script
+    script: Callable[[bytes], Script]
+    """From the whole answer that would have come."""
     timeout_ms: int = 10_000
     during_request: bool = False
 
@@ -131,22 +135,22 @@ class Failure:
 HANG_MS = 150
 FAILURES = [
     Failure("reset during the request", _reset_during_request, during_request=True),
-    Failure("closed after the request", _then_close(b"")),
+    Failure("closed after the request", _closed_after(_said(b""))),
     Failure("reset after the request", _reset_after_request),
-    Failure("closed in the status line", _then_close(b"HTTP/1.1 20")),
-    Failure("closed in the headers", _then_close(b"HTTP/1.1 200 OK\r\nContent-Le")),
-    Failure("closed after the headers", _then_close(WHOLE[: WHOLE.index(b"{")])),
-    Failure("closed in the body", _then_close(WHOLE[:-1])),
-    Failure("closed in a chunk", _then_close(CHUNKED + b"20\r\n{")),
-    Failure("closed before the last chunk", _then_close(CHUNKED + b"2\r\n{}\r\n")),
-    Failure("closed after 100 Continue", _then_close(b"HTTP/1.1 100 Continue\r\n\r\n")),
-    Failure("silent", _then_hang(b""), HANG_MS),
-    Failure("stuck in the headers", _then_hang(b"HTTP/1.1 200 OK\r\n"), HANG_MS),
-    Failure("stuck in the body", _then_hang(WHOLE[:-1]), HANG_MS),
-    Failure("not HTTP", _then_close(b"* OK IMAP4 ready\r\n\r\n")),
-    Failure("two lengths", _then_close(WHOLE.replace(b"\r\n", b"\r\nContent-Length: 1\r\n", 1))),
-    Failure("404 without its body", _then_close(answer(404, b"1234")[:-1])),
-    Failure("500 without its body", _then_close(answer(500, b"1234")[:-1])),
+    Failure("closed in the status line", _closed_after(_said(b"HTTP/1.1 20"))),
+    Failure("closed in the headers", _closed_after(_said(b"HTTP/1.1 200 OK\r\nContent-Le"))),
+    Failure("closed after the headers", _closed_after(_headers)),
+    Failure("closed in the body", _closed_after(_all_but_the_last_byte)),
+    Failure("closed in a chunk", _closed_after(_said(CHUNKED + b"20\r\n{"))),
+    Failure("closed before the last chunk", _closed_after(_said(CHUNKED + b"2\r\n{}\r\n"))),
+    Failure("closed after 100 Continue", _closed_after(_said(b"HTTP/1.1 100 Continue\r\n\r\n"))),
+    Failure("silent", _stuck_after(_said(b"")), HANG_MS),
+    Failure("stuck in the headers", _stuck_after(_said(b"HTTP/1.1 200 OK\r\n")), HANG_MS),
+    Failure("stuck in the body", _stuck_after(_all_but_the_last_byte), HANG_MS),
+    Failure("not HTTP", _closed_after(_said(b"* OK IMAP4 ready\r\n\r\n"))),
+    Failure("two lengths", _closed_after(_with_two_lengths)),
+    Failure("404 without its body", _closed_after(_said(answer(404, b"1234")[:-1]))),
+    Failure("500 without its body", _closed_after(_said(answer(500, b"1234")[:-1]))),
 ]
 
 
@@ -199,6 +203,33 @@ STATUSES = [
 
 def echo_everything(subject: Subject, status: int) -> Script:
     """Answer with an error that repeats all that is private in the request."""
-    words = f"bad key {API_KEY}, number {PHONE}, text '{TEXT} (0)'"
+    secrets = " ".join([API_KEY, TOKEN, *subject.secrets])
+    words = f"bad key {secrets}, number {PHONE}, text '{TEXT} (0)'"
     location = f"https://elsewhere.example/{API_KEY}"
     return answering(answer(status, subject.error(f"E-{PHONE}", words), Location=location))
+
+
+# --- Look-ups ------------------------------------------------------------------------------------
+
+
+def looking_up(subject: Subject, known: Mapping[str, Known]) -> Script:
+    """Answer each look-up as a provider does that knows these references."""
+    look_ups = subject.look_ups
+    assert look_ups is not None
+
+    async def script(visit: Visit) -> None:
+        answered = 0
+        while not visit.gone.is_set():
+            await visit.request(answered + 1)
+            for request in visit.requests[answered:]:
+                visit.write(look_ups.answer(asked_for(subject, request), known))
+                answered += 1
+
+    return script
+
+
+def asked_for(subject: Subject, request: bytes) -> list[str]:
+    """The references that a look-up asks about."""
+    assert subject.look_ups is not None
+    target = request.split(b" ", 2)[1].decode()
+    return parse_qs(urlsplit(target).query)[subject.look_ups.parameter]

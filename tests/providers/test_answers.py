@@ -5,14 +5,32 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.providers.answers import public_words
+from paceline.providers.answers import public_words, secrets_of
+from paceline.providers.base import Account
 
 KEY = "key-7f3a9c51d2e84b06"
 TEXT = "Dear Eleni, your parcel waits"
 
 
 def said(words: str, *texts: str) -> str:
-    return public_words(words, api_key=KEY, texts=texts or [TEXT])
+    return public_words(words, secrets=[KEY, ""], texts=texts or [TEXT])
+
+
+def test_whatever_is_neither_text_nor_number_says_nothing():
+    assert public_words(21610, secrets=[KEY], texts=[TEXT]) == "21610"
+    for nothing in (None, ["a"], {"a": "b"}, 1.5):
+        assert public_words(nothing, secrets=[KEY], texts=[TEXT]) == ""
+
+
+def test_the_token_in_the_address_of_receipts_is_a_secret():
+    token = "Jx0v-8dSgE3l_qPz7RbA5w"
+    url = f"https://sms.example/webhooks/twilio/{token}/dlr"
+    account = Account("twilio", "http://localhost", KEY, "acc-1", receipts_url=url)
+    said_of_it = f"StatusCallback {url}?reference=inst-1-0 is not valid, nor is {KEY}"
+    assert public_words(said_of_it, secrets=secrets_of(account), texts=[TEXT]) == (
+        "StatusCallback https://sms.example/webhooks/twilio/…/dlr?reference=inst-1-0 is not valid, "
+        "nor is …"
+    )
 
 
 def test_plain_words_stay_as_they_are():

@@ -9,52 +9,79 @@ import time
 
 import pytest
 
-from paceline.domain.outcome import Answered, NoAnswer, NotSent, Outcome, Rejected
+from paceline import __version__
+from paceline.domain.outcome import Answered, NoAnswer, NotSent
 from paceline.domain.retry import is_retryable
-from paceline.providers.base import OutgoingMessage, PermitVoidError, PreparedCall
+from paceline.providers import check_sender
+from paceline.providers.base import (
+    PermitVoidError,
+    PreparedCall,
+)
 
 from .conformance import (
-    API_KEY,
     FAILURES,
-    PHONE,
-    SENDER,
-    STATUSES,
-    SUBJECTS,
-    TEXT,
     Failure,
-    StatusCase,
-    Subject,
-    echo_everything,
+    exchange,
     in_time,
-    messages,
     more_than_sockets_hold,
+    reveals_nothing,
 )
-from .scripted import ScriptedServer, Visit, answer, answering, scripted
+from .scripted import Visit, answering, scripted
+from .subjects.subject import API_KEY, GREEK, SENDER, messages
+
+# --- What is declared -----------------------------------------------------------------------------
 
 
-@pytest.fixture(params=SUBJECTS, ids=str)
-def subject(request):
-    return request.param
+def test_what_it_can_do_is_declared_with_and_without_an_adapter(subject):
+    assert subject.provider().capabilities == subject.capabilities
+    assert subject.declared() == subject.capabilities
 
 
-async def exchange(
-    subject: Subject,
-    server: ScriptedServer,
-    sent: list[OutgoingMessage] | None = None,
-    timeout_ms: int = 10_000,
-) -> Outcome:
-    """One call from its preparation to its outcome."""
-    provider = subject.provider(server.url, timeout_ms)
-    try:
-        call = provider.prepare(SENDER, sent or messages(1))
-        return await call.connect() or await call.submit(in_time())
-    finally:
+def test_a_call_of_more_messages_than_declared_is_refused(subject):
+    provider = subject.provider()
+    provider.prepare(SENDER, messages(subject.most))
+    with pytest.raises(ValueError, match="at most"):
+        provider.prepare(SENDER, messages(subject.most + 1))
+
+
+def test_senders_are_checked(subject):
+    assert {each: check_sender(subject.name, each) for each in subject.senders} == dict.fromkeys(
+        subject.senders
+    )
+    assert all(check_sender(subject.name, each) for each in subject.no_senders)
+
+
+# --- The request ----------------------------------------------------------------------------------
+
+
+async def test_the_request_is_these_bytes(subject):
+    sent = GREEK[: subject.most]
+    async with scripted(answering(subject.accepted(sent))) as server:
+        await exchange(subject, server, sent)
+        head, _, body = subject.golden.partition(b"\r\n\r\n")
+        for name, value in (("PORT", server.port), ("VERSION", __version__), ("LENGTH", len(body))):
+            head = head.replace(name.encode(), str(value).encode())
+        assert server.received == head + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("path", ["/", "/gateway", "/gateway/"])
+async def test_the_base_url_may_have_a_path_and_a_slash(subject, path):
+    target = subject.golden.split(b" ", 2)[1]
+    async with scripted(answering(subject.accepted(messages(1)))) as server:
+        provider = subject.provider(server.url + path)
+        await provider.prepare(SENDER, messages(1)).submit(in_time())
         await provider.aclose()
+        assert server.received.split(b" ", 2)[1] == path.rstrip("/").encode() + target
 
 
-def reveals_nothing(text: str) -> bool:
-    private = (API_KEY, PHONE, PHONE[1:], TEXT, TEXT[:20])
-    return not any(piece in text for piece in private)
+async def test_an_empty_call_is_good_for_trying_the_connection(subject):
+    async with scripted(answering()) as server:
+        provider = subject.provider(server.url)
+        call = provider.prepare(SENDER, [])
+        assert await call.connect() is None
+        call.release()
+        await provider.aclose()
+        assert server.received == b""
 
 
 # --- Before the first byte: not sent --------------------------------------------------------------
@@ -75,7 +102,7 @@ async def test_a_refused_connection_is_not_sent(subject):
 
 
 async def test_submit_without_connect_connects_by_itself(subject):
-    async with scripted(answering(answer(200, subject.ids(1)))) as server:
+    async with scripted(answering(subject.accepted(messages(1)))) as server:
         provider = subject.provider(server.url)
         outcome = await provider.prepare(SENDER, messages(1)).submit(in_time())
         assert isinstance(outcome, Answered)
@@ -145,7 +172,7 @@ async def test_a_connection_closed_before_the_request_is_not_sent(subject):
 
 
 async def test_past_send_by_not_one_byte_goes_out_and_the_connection_is_kept(subject):
-    async with scripted(answering(answer(200, subject.ids(1)))) as server:
+    async with scripted(answering(subject.accepted(messages(1)))) as server:
         provider = subject.provider(server.url)
         call = provider.prepare(SENDER, messages(1))
         assert await call.connect() is None
@@ -160,7 +187,7 @@ async def test_past_send_by_not_one_byte_goes_out_and_the_connection_is_kept(sub
 
 
 async def test_connect_sends_nothing(subject):
-    async with scripted(answering(answer(200, subject.ids(1)))) as server:
+    async with scripted(answering(subject.accepted(messages(1)))) as server:
         provider = subject.provider(server.url)
         call = provider.prepare(SENDER, messages(1))
         for _ in range(3):
@@ -179,8 +206,9 @@ async def test_a_failure_after_the_first_byte_is_a_doubt_and_nothing_is_repeated
     subject, failure: Failure, caplog
 ):
     caplog.set_level(logging.DEBUG)
-    async with scripted(failure.script, answering(answer(200, subject.ids(1)))) as server:
-        sent = more_than_sockets_hold() if failure.during_request else messages(1)
+    whole = subject.accepted(messages(1))
+    async with scripted(failure.script(whole), answering(subject.accepted(messages(1)))) as server:
+        sent = more_than_sockets_hold(subject) if failure.during_request else messages(1)
         outcome = await exchange(subject, server, sent, failure.timeout_ms)
         await server.visits[0].gone.wait()
         assert isinstance(outcome, NoAnswer)
@@ -189,7 +217,7 @@ async def test_a_failure_after_the_first_byte_is_a_doubt_and_nothing_is_repeated
         assert len(server.visits) == 1
         assert failure.during_request != bool(server.requests)
     assert 0 < len(outcome.error) <= 200
-    assert reveals_nothing(outcome.error + caplog.text)
+    assert reveals_nothing(subject, outcome.error + caplog.text)
 
 
 async def test_after_a_timeout_the_rest_of_the_request_stays_unsent(subject):
@@ -202,7 +230,7 @@ async def test_after_a_timeout_the_rest_of_the_request_stays_unsent(subject):
 
     timed_out = asyncio.Event()
     async with scripted(reading_too_late) as server:
-        outcome = await exchange(subject, server, more_than_sockets_hold(), timeout_ms=150)
+        outcome = await exchange(subject, server, more_than_sockets_hold(subject), timeout_ms=150)
         timed_out.set()
         await server.visits[0].gone.wait()
         assert isinstance(outcome, NoAnswer)
@@ -228,87 +256,11 @@ async def test_cancelling_a_submission_is_not_swallowed_and_closes_the_connectio
         await provider.aclose()
 
 
-# --- Whole answers --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("case", STATUSES, ids=str)
-async def test_a_status_decides_the_outcome(subject, case: StatusCase):
-    body = subject.error("SOME_CODE", "some words")
-    async with scripted(answering(answer(case.status, body, **case.headers))) as server:
-        outcome = await exchange(subject, server)
-        assert type(outcome) is case.outcome
-        assert {name: getattr(outcome, name) for name in case.expected} == case.expected
-        assert "some words" in outcome.error
-        assert server.requests_begun == 1
-
-
-async def test_a_call_that_is_too_large_says_so_whatever_the_provider_calls_it(subject):
-    async with scripted(answering(answer(413, subject.error("TOO_MANY", "200 at most")))) as server:
-        outcome = await exchange(subject, server)
-    assert isinstance(outcome, Rejected)
-    assert outcome.rejection.code == "too_large"
-    assert outcome.rejection.detail == "200 at most"
-
-
-@pytest.mark.parametrize("status", [301, 400, 401, 403, 408, 413, 422, 429, 500, 503])
-async def test_an_error_that_repeats_the_request_reveals_nothing(subject, status, caplog):
-    caplog.set_level(logging.DEBUG)
-    async with scripted(echo_everything(subject, status)) as server:
-        outcome = await exchange(subject, server)
-    assert reveals_nothing(f"{outcome!r} {outcome.error} {caplog.text}")
-    assert len(outcome.error) < 500
-    assert server.requests_begun == 1
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"[]", b"{}", b"null", b"[" * 5000])
-async def test_an_error_without_readable_words_still_has_its_status(subject, body):
-    async with scripted(answering(answer(502, body))) as server:
-        outcome = await exchange(subject, server)
-    assert outcome.status == 502
-    assert outcome.error == "502 Bad Gateway"
-
-
-async def test_all_messages_of_an_accepted_call_have_ids_in_order(subject):
-    async with scripted(answering(answer(200, subject.ids(5)))) as server:
-        outcome = await exchange(subject, server, messages(5))
-    assert isinstance(outcome, Answered)
-    assert list(outcome.provider_ids) == ["id-0", "id-1", "id-2", "id-3", "id-4"]
-    assert not outcome.rejections
-
-
-async def test_a_chunked_answer_after_100_continue_is_read(subject):
-    body = subject.ids(1)
-    chunked = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (body[:7], body[7:])) + b"0\r\n\r\n"
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    script = answering(b"HTTP/1.1 100 Continue\r\n\r\n" + head + chunked)
-    async with scripted(script) as server:
-        assert isinstance(await exchange(subject, server), Answered)
-
-
-@pytest.mark.parametrize("sent", [0, 1, 3, 500])
-async def test_a_short_or_long_answer_is_a_doubt(subject, sent):
-    async with scripted(answering(answer(200, subject.ids(sent)))) as server:
-        outcome = await exchange(subject, server, messages(2))
-    assert isinstance(outcome, NoAnswer)
-    assert str(sent) in outcome.error
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"OK", b"null", b"[]", b"\xff", b'{"messages":', b'{"messages":{}}', b"[" * 9000]
-)
-async def test_an_unreadable_answer_is_a_doubt(subject, body):
-    async with scripted(answering(answer(200, body))) as server:
-        outcome = await exchange(subject, server)
-    assert isinstance(outcome, NoAnswer)
-    assert outcome.error.startswith("unreadable answer")
-    assert server.requests_begun == 1
-
-
 # --- Connections ----------------------------------------------------------------------------------
 
 
 async def test_as_many_calls_as_are_connected_have_a_connection_each_and_reuse_it(subject):
-    script = answering(*[answer(200, subject.ids(1))] * 3)
+    script = answering(*[subject.accepted(messages(1))] * 3)
     async with scripted(script) as server:
         provider = subject.provider(server.url)
         for _ in range(3):

@@ -64,6 +64,19 @@ async def test_the_request_is_these_bytes_and_no_others():
         )
 
 
+async def test_a_question_is_these_bytes_and_no_others():
+    async with scripted(answering(OK)) as server, endpoint_at(server.url) as endpoint:
+        question = endpoint.question([("id", "a b"), ("id", "ü&c")], accept)
+        assert await question.submit(endpoint.monotonic() + 60) == Answered(["fine"])
+        assert server.received == (
+            b"GET /sms?id=a+b&id=%%C3%%BC%%26c HTTP/1.1\r\n"
+            b"Host: 127.0.0.1:%d\r\n"
+            b"User-Agent: paceline/%s\r\n"
+            b"X-Key: secret-key\r\n"
+            b"\r\n" % (server.port, __version__.encode())
+        )
+
+
 async def test_the_last_moment_of_a_permit_is_in_time_and_the_next_is_not():
     clock = HandClock()
     async with (

@@ -1,4 +1,4 @@
-"""Mitto's wire: requests to the byte, answers entry by entry, receipts of every kind."""
+"""Mitto's wire: answers entry by entry, receipts of every kind."""
 
 from __future__ import annotations
 
@@ -7,75 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline import __version__
 from paceline.domain.message import Delivery
 from paceline.domain.outcome import Answered, NoAnswer, Outcome, Rejection
 from paceline.providers import create
-from paceline.providers.base import OutgoingMessage, Receipt, UnreadableError
+from paceline.providers.base import Receipt, UnreadableError
 from paceline.providers.http import HttpAnswer
 from paceline.providers.mitto import Mitto
 
-from .conformance import API_KEY, PHONE, SENDER, SUBJECTS, TEXT, in_time, messages
-from .scripted import answer, answering, scripted
-
-MITTO, SIMULATOR = SUBJECTS
-
-
-async def request_of(subject, sender: str, sent: list[OutgoingMessage], path: str = "") -> bytes:
-    async with scripted(answering(answer(200, subject.ids(len(sent))))) as server:
-        provider = subject.provider(server.url + path)
-        await provider.prepare(sender, sent).submit(in_time())
-        await provider.aclose()
-        return server.received.replace(f"{server.port}".encode(), b"PORT")
-
-
-GREEK = [
-    OutgoingMessage("+306912345678", 'Γεια "Ζωή" \\ 🙂\n', "inst-1-0"),
-    OutgoingMessage("+4915112345678", "Hi", "inst-2-0"),
-]
-ENTRIES = (
-    '{"messages":['
-    '{"trafficAccountId":"acc-1","destination":"+306912345678",'
-    '"sms":{"text":"Γεια \\"Ζωή\\" \\\\ 🙂\\n","sender":"Brand"}REFERENCE_1},'
-    '{"trafficAccountId":"acc-1","destination":"+4915112345678",'
-    '"sms":{"text":"Hi","sender":"Brand"}REFERENCE_2}'
-    "]}"
-)
-
-
-def http_request(path: str, body: bytes) -> bytes:
-    return (
-        b"POST %s HTTP/1.1\r\n"
-        b"Host: 127.0.0.1:PORT\r\n"
-        b"User-Agent: paceline/%s\r\n"
-        b"Accept: application/json\r\n"
-        b"Content-Type: application/json\r\n"
-        b"X-Mitto-API-Key: %s\r\n"
-        b"Content-Length: %d\r\n"
-        b"\r\n"
-        b"%s" % (path.encode(), __version__.encode(), API_KEY.encode(), len(body), body)
-    )
-
-
-async def test_the_request_is_as_documented():
-    body = ENTRIES.replace("REFERENCE_1", "").replace("REFERENCE_2", "").encode()
-    expected = http_request("/api/v1.1/Messages/sendmessagesbulk", body)
-    assert await request_of(MITTO, SENDER, GREEK) == expected
-
-
-async def test_the_simulator_is_sent_our_references_too():
-    body = ENTRIES.replace("REFERENCE_1", ',"reference":"inst-1-0"')
-    body = body.replace("REFERENCE_2", ',"reference":"inst-2-0"')
-    expected = http_request("/api/v1.1/Messages/sendmessagesbulk", body.encode())
-    assert await request_of(SIMULATOR, SENDER, GREEK) == expected
-
-
-@pytest.mark.parametrize("path", ["/", "/gateway", "/gateway/"])
-async def test_the_base_url_may_have_a_path_and_a_slash(path):
-    request = await request_of(MITTO, SENDER, GREEK, path)
-    where = path.rstrip("/").encode() + b"/api/v1.1/Messages/sendmessagesbulk"
-    assert request.startswith(b"POST %s HTTP/1.1\r\n" % where)
-
+from .subjects.mitto import MITTO
+from .subjects.subject import API_KEY, PHONE, SENDER, TEXT, messages
 
 # --- Answers --------------------------------------------------------------------------------------
 
@@ -125,30 +65,6 @@ def test_a_rejection_reveals_neither_number_nor_text_nor_key():
     assert outcome.rejections == {0: Rejection("…", "withheld, as it repeats the message")}
 
 
-@pytest.mark.parametrize(
-    "entries",
-    [
-        [{"messageId": "a"}],
-        [{"messageId": "a"}, {"messageId": "b"}, {"messageId": "c"}],
-        [{"messageId": "a"}, {"messageId": "a"}],
-        [{"messageId": "a"}, {}],
-        [{"messageId": "a"}, {"messageId": ""}],
-        [{"messageId": "a"}, {"messageId": None, "error": None}],
-        [{"messageId": "a"}, {"messageId": {"id": "b"}}],
-        [{"messageId": "a"}, "b"],
-        None,
-    ],
-)
-def test_an_answer_that_cannot_be_matched_is_a_doubt_for_the_whole_call(entries):
-    assert isinstance(read({"bulkId": "x", "messages": entries}), NoAnswer)
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_make_the_reading_of_an_answer_fail(body):
-    assert isinstance(read(body), NoAnswer)
-    assert read(body, status=500).status == 500
-
-
 _ENTRIES = st.lists(
     st.fixed_dictionaries(
         {},
@@ -181,7 +97,7 @@ NOON = 1_795_521_600_000
 
 def receipts(body: object) -> list[Receipt]:
     encoded = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return create(MITTO.account("http://localhost")).read_receipts(encoded, {})
+    return create(MITTO.account("http://localhost")).read_receipts(encoded, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -273,28 +189,3 @@ def test_a_reference_alone_names_a_message():
 def test_what_is_no_receipt_is_unreadable(body):
     with pytest.raises(UnreadableError):
         receipts(body)
-
-
-@given(st.binary(max_size=100))
-def test_no_bytes_make_the_reading_of_receipts_fail(body):
-    with pytest.raises(UnreadableError):
-        receipts(b"!" + body)
-
-
-# --- Senders --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "sender",
-    ["Brand", "ABC", "a1b", "Elevenchars", "123", "12345", "+306912345678", "4915112345678"],
-)
-def test_a_sender_that_can_be_used(sender):
-    assert Mitto.check_sender(sender) is None
-
-
-@pytest.mark.parametrize(
-    "sender",
-    ["", "AB", "TwelveChars1", "My Shop", "Καφές", "12", "1" * 16, "+", "Brand\n", "a-b-c", "+abc"],
-)
-def test_a_sender_that_cannot_be_used(sender):
-    assert "3 to 11" in (Mitto.check_sender(sender) or "")

@@ -22,7 +22,7 @@ async def start():
             simulator = Simulator(
                 seed=seed,
                 controls=msgspec.convert(controls, Controls),
-                receipt_backoff_s=backoff,
+                backoff_s=backoff,
             )
             url = await stack.enter_async_context(running(simulator))
             return Customer(session, url)

@@ -70,15 +70,30 @@ class Customer:
     async def summary(self, window_ms: int = 1000) -> Any:
         return await self.get(f"/log/summary?window_ms={window_ms}")
 
+    async def lines(self, path: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (await self.get(path)).splitlines()]
+
     async def accepted(self, query: str = "") -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (await self.get(f"/log{query}")).splitlines()]
+        return await self.lines(f"/log{query}")
 
     async def calls(self, query: str = "") -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (await self.get(f"/log/calls{query}")).splitlines()]
+        return await self.lines(f"/log/calls{query}")
 
     async def patch(self, **controls: Any) -> None:
         answer = await self.request("PATCH", "/control", controls)
         assert answer.status == 200, answer.body
+
+    async def outage(self, **document: Any) -> None:
+        answer = await self.request("POST", "/outage", document)
+        assert answer.status == 200, answer.body
+
+    async def is_refused(self) -> bool:
+        """Whether nobody listens at the provider's port."""
+        try:
+            await self.request("GET", "/control")
+        except aiohttp.ClientConnectorError:
+            return True
+        return False
 
     async def receipts_settled(self) -> dict[str, int]:
         """The tally once no receipt waits any more."""

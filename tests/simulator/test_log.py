@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -192,3 +193,60 @@ async def test_a_wrong_number_in_the_query_is_400_naming_it(start, path):
     answer = await customer.request("GET", path)
     assert answer.status == 400
     assert path.partition("?")[2].partition("=")[0] in answer.body["error"]["description"]
+
+
+async def test_every_call_that_contained_a_number_is_told_with_whether_it_was_accepted(start):
+    customer = await start(
+        next=["ok", "fail_before", "drop_after"], reject_destinations=[message(2)["destination"]]
+    )
+    before_ms = time.time() * 1000
+    for _ in range(3):
+        await customer.bulk(message(1), message(2))
+    every = await customer.lines("/log/sightings")
+    assert [(s["call"], s["destination"][-1], s["accepted"]) for s in every] == [
+        (1, "1", True),
+        (1, "2", False),
+        (2, "1", False),
+        (2, "2", False),
+        (3, "1", True),
+        (3, "2", False),
+    ]
+    assert [s["received_ns"] for s in every[::2]] == [
+        call["received_ns"] for call in await customer.calls()
+    ]
+    assert all(before_ms - 1 <= s["received_at"] <= time.time() * 1000 + 1 for s in every)
+    path = "/log/sightings?destination=%2B306900000002&after=1"
+    assert await customer.lines(path) == every[3::2]
+
+
+async def test_a_message_known_from_before_is_sighted_but_not_accepted_again(start):
+    customer = await start(deduplicate=True)
+    for _ in range(2):
+        await customer.bulk(message(1))
+    sightings = await customer.lines("/log/sightings")
+    assert [sighting["accepted"] for sighting in sightings] == [True, False]
+
+
+async def test_what_was_accepted_twice_is_listed_with_all_its_ids(start):
+    customer = await start()
+    await customer.bulk(message(1), message(2))
+    await customer.bulk(message(2, reference="again"), message(3))
+    await customer.bulk(message(1, sms={"text": "Another", "sender": "Paceline"}))
+    [duplicate] = await customer.lines("/log/duplicates")
+    assert (duplicate["destination"], duplicate["text"]) == ("+306900000002", "Hello 2")
+    assert duplicate["references"] == ["ref-2", "again"]
+    ids = {line["reference"]: line["message_id"] for line in await customer.accepted()}
+    assert duplicate["message_ids"] == [ids["ref-2"], ids["again"]]
+
+
+async def test_the_summary_counts_calls_by_what_befell_them(start):
+    customer = await start(next=["ok", "slow", {"status": 503}, "short_answer"], slow_ms=1)
+    for number in range(5):
+        await customer.bulk(message(number))
+    assert (await customer.summary())["calls_by_fault"] == {
+        "ok": 2,
+        "short_answer": 1,
+        "slow": 1,
+        "status": 1,
+    }
+    assert [call["fault"] for call in await customer.calls()][1:3] == ["slow", "status"]

@@ -195,7 +195,7 @@ def test_a_call_in_flight_is_recorded_after_the_cancellation(world):
     ("outcome", "status", "counters"),
     [
         (NotSent("down"), "cancelled", {"total": 3, "failed": 3}),
-        (Rejected(Rejection("1", "no")), "done", {"total": 3, "failed": 3}),
+        (Rejected(Rejection("1", "no")), "cancelled", {"total": 3, "failed": 3}),
         (NoAnswer("timed out"), "unconfirmed", {"total": 3, "queued": 3, "unconfirmed": 3}),
     ],
 )
@@ -223,7 +223,7 @@ def test_a_reservation_of_a_cancelled_campaign_ends_when_it_runs_out(world):
     campaign = world.sending(3)
     batch = world.reserve()
     world.write(campaigns.cancel, world.acme, campaign)
-    world.write(outcomes.expire, batch.id, all_of_them=True)
+    world.write(outcomes.expire, batch.id, lambda _: Policy(), all_of_them=True)
     assert world.batch(batch).status == "cancelled"
     assert world.counters(campaign) == {"total": 3, "failed": 3}
 

@@ -158,7 +158,7 @@ def test_a_lost_reservation_spends_no_permit(world):
     world.sending(3)
     lost = world.reserve()
     world.pass_time(LEASE_MS)
-    world.write(outcomes.expire, lost.id)
+    world.write(outcomes.expire, lost.id, lambda _: Policy())
     again = world.reserve()
     before = world.grants()
     assert world.intend(lost) == Lost()
@@ -218,7 +218,7 @@ def test_one_that_cannot_go_keeps_none_of_the_others(world):
     world.write(campaigns.change, world.acme, paused, CampaignVerb.PAUSE)
     world.sending(9)
     lost, stale, going = reserved(world, 3)
-    world.write(outcomes.expire, lost.id, all_of_them=True)
+    world.write(outcomes.expire, lost.id, lambda _: Policy(), all_of_them=True)
     world.suppress(world.messages(batch_id=stale.id)[0].phone)
     said = world.intend_together(*(Wish(batch, 3) for batch in (halted, lost, stale, going)))
     assert said[:3] == [Gone("campaign paused"), Lost(), Stale()]
@@ -268,7 +268,7 @@ def test_an_opt_out_of_somebody_else_costs_one_look_and_no_more(world):
     world.suppress("+306911111111")
     batch = world.reserve()
     assert isinstance(world.intend(batch), Attempt)
-    world.write(outcomes.expire, batch.id, all_of_them=True)
+    world.write(outcomes.expire, batch.id, lambda _: Policy(), all_of_them=True)
 
 
 def test_an_opt_out_between_launch_and_reservation_is_heeded(world):
@@ -310,7 +310,7 @@ def test_drop_refuses_a_reservation_that_was_lost(world):
     campaign = world.sending(3)
     batch = world.reserve()
     world.suppress(world.messages()[0].phone)
-    world.write(outcomes.expire, batch.id, all_of_them=True)
+    world.write(outcomes.expire, batch.id, lambda _: Policy(), all_of_them=True)
     with pytest.raises(LostReservationError):
         world.write(opt_outs.drop, batch)
     assert world.counters(campaign) == {"total": 3, "queued": 3}

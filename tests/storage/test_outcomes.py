@@ -88,12 +88,12 @@ def test_an_answer_of_another_length_than_the_call_is_a_bug_and_changes_nothing(
     assert world.everything() == before
 
 
-def test_a_rejected_call_fails_its_whole_batch(world):
-    campaign = world.sending(3)
+def test_a_rejected_call_of_one_message_fails_it(world):
+    campaign = world.sending(1)
     call = world.call()
     recorded = world.record(call, Rejected(Rejection("30", "bad sender"), 422))
-    assert recorded == Recorded(Fail(Reason.REJECTED, "30: bad sender"), failed=3)
-    assert world.counters(campaign) == {"total": 3, "failed": 3}
+    assert recorded == Recorded(Fail(Reason.REJECTED, "30: bad sender"), failed=1)
+    assert world.counters(campaign) == {"total": 1, "failed": 1}
     assert {(m.reason, m.error) for m in world.messages()} == {("rejected", "30: bad sender")}
     assert world.campaign(campaign).status == "completed"
 
@@ -298,20 +298,20 @@ def test_a_lease_that_ran_out_queues_a_reservation_and_doubts_a_submission(world
     world.call(called)
     world.pass_time(LEASE_MS - 2)
     assert world.read(doubt.expired) == []
-    assert world.write(outcomes.expire, held.id) is None
+    assert world.write(outcomes.expire, held.id, lambda _: Policy()) is None
     world.pass_time(1)
     assert world.read(doubt.expired) == [held.id]
-    assert world.write(outcomes.expire, called.id) is None
+    assert world.write(outcomes.expire, called.id, lambda _: Policy()) is None
     world.pass_time(1)
     assert set(world.read(doubt.expired)) == {held.id, called.id}
-    assert world.write(outcomes.expire, held.id) == "queued"
-    assert world.write(outcomes.expire, called.id) == "unconfirmed"
+    assert world.write(outcomes.expire, held.id, lambda _: Policy()) == "queued"
+    assert world.write(outcomes.expire, called.id, lambda _: Policy()) == "unconfirmed"
     assert world.read(doubt.expired) == []
     row = world.batch(held)
     assert (row.status, row.tries, row.due_at, row.error) == ("queued", 0, 0, None)
     assert world.counters(campaign) == {"total": 6, "queued": 6, "unconfirmed": 3}
     assert world.attempts()[0].outcome == "no_answer"
-    assert world.write(outcomes.expire, called.id) is None
+    assert world.write(outcomes.expire, called.id, lambda _: Policy()) is None
 
 
 def test_at_a_restart_everything_in_hand_is_taken_back_whatever_its_lease(world):
@@ -320,7 +320,7 @@ def test_at_a_restart_everything_in_hand_is_taken_back_whatever_its_lease(world)
     world.call(called)
     assert world.read(doubt.in_hand) == [held.id, called.id]
     for batch_id in (held.id, called.id):
-        world.write(outcomes.expire, batch_id, all_of_them=True)
+        world.write(outcomes.expire, batch_id, lambda _: Policy(), all_of_them=True)
     assert world.batch(held).status == "queued"
     assert world.batch(called).status == "unconfirmed"
     assert world.read(doubt.in_hand) == []

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from paceline.domain.campaign import CampaignVerb
 from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import Answered, NoAnswer, NotSent, Rejection
+from paceline.domain.verdict import Policy
 from paceline.storage import campaigns, intents, launches, opt_outs, outcomes, suppressions, turns
 from paceline.storage.batches import Attempt
 from paceline.storage.intents import Gone, Lost, Stale, Wish
@@ -246,7 +247,7 @@ def test_a_reservation_that_ran_out_and_its_late_intent_never_both_win(world, ra
     world.sending(3)
     batch = world.reserve()
     world.pass_time(LEASE_MS)
-    with race.held(outcomes.expire, batch.id):
+    with race.held(outcomes.expire, batch.id, lambda _: Policy()):
         intending = race.run(intents.intend, **intent(world, batch))
         race.until_blocked(intending)
     assert intending.result(PATIENCE_S) == [Lost()]
@@ -257,7 +258,7 @@ def test_an_answer_and_the_expiry_of_its_lease_count_once(world, race):
     campaign = world.sending(3)
     call = world.call()
     world.pass_time(LEASE_MS)
-    with race.held(outcomes.expire, call.attempt.batch.id):
+    with race.held(outcomes.expire, call.attempt.batch.id, lambda _: Policy()):
         answer = race.run(outcomes.record, [world.result(call, call.accepted())])
         race.until_blocked(answer)
     assert answer.result(PATIENCE_S)[0].sent == 3

@@ -74,16 +74,25 @@ def test_turns_go_on_from_one_reservation_to_the_next(world):
     assert served == [world.acme, rival] * 3
 
 
-def test_a_lane_back_from_idling_has_no_hoard_of_turns(world):
-    world.pacing = WIDE
+def test_a_lane_back_from_idling_goes_first_for_a_windows_worth_of_turns_and_no_more(world):
+    world.pacing = Pacing(Limit(1000, 1000, 50), Limit(30, 1000, 50))
     rival = world.tenant("rival")
     world.sending(1, tenant=rival)
-    world.sending(30, batch_size=1)
-    world.reservation(20)
+    world.sending(400, batch_size=1)
+    for _ in range(4):  # much more than a window's worth, of which the rival has one
+        tenants_served_in_a_window(world)
+    world.contacts(99, rival)
     world.start(world.draft(rival), batch_size=1)
-    world.contacts(9, rival)
-    world.start(world.draft(rival), batch_size=1)
-    assert Counter(tenants_in_turn(world.reservation(8)))[world.acme] >= 3
+    assert tenants_served_in_a_window(world) == {rival: 30}
+    assert tenants_served_in_a_window(world) == {rival: 15, world.acme: 15}
+
+
+def tenants_served_in_a_window(world):
+    batches = world.reservation(30).batches
+    for batch in batches:
+        world.send(batch)
+    world.pass_time(1100)
+    return Counter(batch.tenant_id for batch in batches)
 
 
 def test_single_messages_go_before_campaigns(world):

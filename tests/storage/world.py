@@ -252,7 +252,7 @@ class World:
         """A call whose worker never recorded an answer."""
         call = self.call()
         self.pass_time(LEASE_MS)
-        self.write(outcomes.expire, call.attempt.batch.id)
+        self.write(outcomes.expire, call.attempt.batch.id, lambda _: self.policy)
         return call
 
     def send(self, batch: ReservedBatch | None = None) -> Call:

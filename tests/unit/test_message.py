@@ -30,6 +30,7 @@ MOVES = {
 
 BATCH_MOVES = {
     ("queued", "reserved"),
+    ("queued", "done"),  # the rest of a rejected call, and its scouts were rejected alike
     ("reserved", "queued"),  # given back, run out, or a try without a call
     ("reserved", "submitting"),
     ("submitting", "done"),

@@ -246,7 +246,9 @@ class TestValuesTogether:
 
 class TestSecrets:
     @pytest.mark.parametrize(
-        "name", ["MITTO_API_KEY", "WEBHOOK_SECRET", "PACELINE_SECRET"], ids=str
+        "name",
+        ["MITTO_API_KEY", "WEBHOOK_SECRET", "PACELINE_SECRET", "PACELINE_SECRET_OLD"],
+        ids=str,
     )
     @pytest.mark.parametrize("text", ["hunter2-hunter2-hunter2", "hunter2\nhunter2-hunter2"])
     def test_a_secret_is_never_shown(self, name, text):

@@ -9,7 +9,18 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from paceline import __version__
-from paceline.api import campaigns, docs, health, imports, messages, operations, people, problems
+from paceline.api import (
+    campaigns,
+    docs,
+    endpoints,
+    health,
+    imports,
+    messages,
+    operations,
+    people,
+    problems,
+    unsubscribe,
+)
 from paceline.api.context import Context, documented_key
 from paceline.api.edge import GUARDED, Authentication, BodyLimit, Edge
 from paceline.api.metrics import Counted, Metrics
@@ -19,9 +30,11 @@ from paceline.clock import SystemClock
 from paceline.engine.adapters import Adapters
 from paceline.engine.interpreter import keep_the_event_loop_quick
 from paceline.engine.orders import Orders
+from paceline.engine.rendering import opt_out_tokens
 from paceline.engine.rules import Rules
 from paceline.settings import Settings
 from paceline.storage.database import Database
+from paceline.storage.sealing import sealer_of
 
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """We count and log for ourselves, and looking for somebody else who would costs every request."""
@@ -41,8 +54,14 @@ def create_app(
         settings: of this process.
         wake: called when there is something to do for a worker.
         worker_state: says what is wrong with the worker of this process, None while it is well.
+
+    Raises:
+        SecretError: there is no secret to open credentials with.
     """
-    adapters = Adapters(SystemClock(), settings.provider_timeout_ms)
+    context = _context(database, settings, wake, worker_state)
+    adapters = Adapters(
+        SystemClock(), settings.provider_timeout_ms, settings.public_url, sealer=context.sealer
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -62,12 +81,11 @@ def create_app(
     )
     app.include_router(_api())
     app.router.routes += docs.routes()
+    app.router.routes += unsubscribe.routes(database, opt_out_tokens(context.sealer))
     app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
     app.add_middleware(Authentication, database=database)
-    app.add_middleware(
-        Webhooks, database=database, adapters=adapters, secret=settings.webhook_secret
-    )
-    return _observable(app, _context(database, settings, wake, worker_state))
+    app.add_middleware(Webhooks, database=database, adapters=adapters, settings=settings, wake=wake)
+    return _observable(app, context)
 
 
 def create_worker_app(
@@ -92,7 +110,7 @@ def _context(
 
     orders = Orders(database, settings, wake=changed)
     statuses = campaigns.statuses(orders)
-    return Context(database, settings, orders, statuses, worker_state)
+    return Context(database, settings, sealer_of(settings), orders, statuses, worker_state)
 
 
 def _observable(app: FastAPI, context: Context) -> FastAPI:
@@ -109,7 +127,7 @@ def _observable(app: FastAPI, context: Context) -> FastAPI:
 
 def _api() -> APIRouter:
     api = APIRouter(prefix=GUARDED, dependencies=[Depends(documented_key)], responses=_PROBLEM)
-    for each in (campaigns, imports, people, messages, operations):
+    for each in (campaigns, imports, people, messages, operations, endpoints):
         api.include_router(each.router, tags=[each.__name__.rpartition(".")[2]])
     return api
 

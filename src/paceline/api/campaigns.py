@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
@@ -211,7 +212,9 @@ async def cancel(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Cam
 @router.post("/{campaign_id}/unconfirmed")
 async def decide(campaign_id: PathId, body: Verdict, caller: TenantCaller, context: Ctx) -> Decided:
     """Settle what may have been sent: send it again, or count it as failed or as sent."""
-    concerned = await context.orders.decide(caller.tenant_id, campaign_id, body.action)
+    concerned = await context.orders.decide(
+        caller.tenant_id, campaign_id, body.action, actor=caller.actor
+    )
     return Decided(ok=True, messages=concerned)
 
 
@@ -258,7 +261,8 @@ async def list_messages(
         reason=reason,
         in_doubt=in_doubt,
     )
-    return page_of(rows, limit, Message.of, lambda row: row.id)
+    shown = partial(Message.of, sealer=context.sealer)
+    return page_of(rows, limit, shown, lambda row: row.id)
 
 
 @router.get("/{campaign_id}/events", response_class=StreamingResponse)

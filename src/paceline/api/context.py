@@ -20,6 +20,7 @@ from paceline.settings import Settings
 from paceline.storage import idempotency
 from paceline.storage.database import Database
 from paceline.storage.idempotency import Once
+from paceline.storage.sealing import Sealer
 from paceline.storage.tenants import Caller
 
 documented_key = HTTPBearer(auto_error=False, description="An API key of a tenant.")
@@ -32,6 +33,7 @@ class Context:
 
     database: Database
     settings: Settings
+    sealer: Sealer
     orders: Orders
     statuses: Readings[tuple[int, int], bytes]
     """Tenant's and campaign's id → the status document."""

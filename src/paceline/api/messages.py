@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 from fastapi import APIRouter
@@ -14,6 +15,7 @@ from paceline.domain.message import Delivery, MessageStatus
 from paceline.engine.rendering import exact_text
 from paceline.storage import messages
 from paceline.storage.doubt import Decision
+from paceline.storage.sealing import Sealer
 
 router = APIRouter(prefix="/messages")
 
@@ -57,9 +59,9 @@ class Message(BaseModel):
     delivered_at: Moment | None
 
     @classmethod
-    def of(cls, row: Any) -> Self:
+    def of(cls, row: Any, sealer: Sealer) -> Self:
         """A row of ``messages.page``, with its text as it was or will be sent."""
-        text = exact_text(row.text, row.merge_values)
+        text = exact_text(row.text, row.merge_values, row.id, sealer=sealer)
         return cls.model_validate(
             {
                 **row._mapping,  # noqa: SLF001 - SQLAlchemy's public name
@@ -75,19 +77,23 @@ async def send_message(
     body: NewMessage, caller: TenantCaller, context: Ctx, repeat: Repeat
 ) -> Message:
     """Queue one message without a campaign."""
+    shown = partial(Message.of, sealer=context.sealer)
     row = await context.orders.send(
-        caller.tenant_id, **body.model_dump(), once=repeat.once(201, Message.of)
+        caller.tenant_id, **body.model_dump(), once=repeat.once(201, shown)
     )
-    return Message.of(row)
+    return shown(row)
 
 
 @router.get("/{message_id}")
 async def get_message(message_id: PathId, caller: TenantCaller, context: Ctx) -> Message:
-    return Message.of(await context.database.read(messages.get, caller.tenant_id, message_id))
+    row = await context.database.read(messages.get, caller.tenant_id, message_id)
+    return Message.of(row, context.sealer)
 
 
 @router.post("/{message_id}/unconfirmed")
 async def decide(message_id: PathId, body: Verdict, caller: TenantCaller, context: Ctx) -> Decided:
     """Settle a message that has no campaign and may have been sent."""
-    concerned = await context.orders.decide_single(caller.tenant_id, message_id, body.action)
+    concerned = await context.orders.decide_single(
+        caller.tenant_id, message_id, body.action, actor=caller.actor
+    )
     return Decided(ok=True, messages=concerned)

@@ -1,4 +1,4 @@
-"""Contacts, lists and suppressions."""
+"""Contacts, lists, suppressions, and what people reply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from paceline.api.context import Ctx, Repeat, TenantCaller, read_phone
+from paceline.api.context import Context, Ctx, Repeat, TenantCaller, read_phone
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of, phone_of
 from paceline.api.values import (
     AttributeName,
@@ -20,7 +20,10 @@ from paceline.api.values import (
     Text,
     Value,
 )
-from paceline.storage import contacts, idempotency, lists, suppressions
+from paceline.domain.errors import InvalidInputError, Problem
+from paceline.domain.keywords import Keyword
+from paceline.storage import contacts, idempotency, lists, replies, suppressions
+from paceline.storage.suppressions import Source
 
 router = APIRouter()
 
@@ -222,8 +225,11 @@ class NewSuppressions(Request):
 
 
 class Suppression(BaseModel):
+    """``source``: who brought it about; a person's START ends a ``stop`` only."""
+
     phone: str
     reason: str
+    source: Source
     created_at: Moment
 
     @classmethod
@@ -235,8 +241,15 @@ class Suppression(BaseModel):
 async def add_suppressions(
     body: NewSuppressions, caller: TenantCaller, context: Ctx, repeat: Repeat
 ) -> Added:
-    added = await context.orders.add_suppressions(
-        caller.tenant_id, body.phones, body.reason, once=repeat.once(200, Added.of)
+    added = await context.database.write(
+        idempotency.run,
+        caller.tenant_id,
+        repeat.once(200, Added.of),
+        suppressions.add,
+        caller.tenant_id,
+        _read_phones(context, body.phones),
+        body.reason,
+        actor=caller.actor,
     )
     return Added.of(added)
 
@@ -254,4 +267,51 @@ async def list_suppressions(
 @router.delete("/suppressions/{phone}", status_code=204)
 async def remove_suppression(phone: str, caller: TenantCaller, context: Ctx) -> None:
     number = read_phone(context, "phone", phone)
-    await context.database.write(suppressions.remove, caller.tenant_id, number)
+    await context.database.write(suppressions.remove, caller.tenant_id, number, actor=caller.actor)
+
+
+class Reply(BaseModel):
+    """What a person wrote: ``phone`` to ``number``. ``keyword``: what we understood by it."""
+
+    id: int
+    traffic_account_id: int
+    phone: str
+    number: str
+    text: str
+    keyword: Keyword | None
+    received_at: Moment
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        return cls.model_validate(
+            {**row._mapping, "traffic_account_id": row.account_id}  # noqa: SLF001 - SQLAlchemy's public name
+        )
+
+
+@router.get("/replies")
+async def list_replies(
+    caller: TenantCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
+) -> Page[Reply]:
+    """Newest first."""
+    rows = await context.database.read(
+        replies.page, caller.tenant_id, before=id_of(cursor), limit=limit + 1
+    )
+    return page_of(rows, limit, Reply.of, lambda row: row.id)
+
+
+def _read_phones(context: Context, written: list[str]) -> list[str]:
+    """Numbers in E.164.
+
+    Raises:
+        InvalidInputError: some cannot be read, all of which are named.
+    """
+    numbers: list[str] = []
+    problems: list[Problem] = []
+    for position, each in enumerate(written):
+        try:
+            numbers.append(read_phone(context, f"phones[{position}]", each))
+        except InvalidInputError as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInputError("Some of the numbers cannot be read.", tuple(problems))
+    return numbers

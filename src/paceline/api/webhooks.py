@@ -1,7 +1,10 @@
 """Webhooks of providers, outside FastAPI: a sloppy receipt must not be lost to validation.
 
-The secret is in the path. A provider that can sign its bodies may do so as well: hex HMAC-SHA256 of
-the raw body under ``WEBHOOK_SECRET``, in ``X-Webhook-Signature``.
+The secret is in the path. What posts may sign its bodies as well: hex HMAC-SHA256 of the raw body
+under ``WEBHOOK_SECRET``, in ``X-Webhook-Signature``. A provider with a signature of its own is held
+to that one. It is over the public address, which ``PACELINE_PUBLIC_URL`` tells and never ``Host``.
+
+What is refused leaves nothing in the database, and nothing in the log that tells of a person.
 
 Receipts come one in a request, by the million, so this is the one place that does without a
 framework: between the socket and the database stand the counter of requests, ``edge.Edge``, and
@@ -13,8 +16,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -26,14 +31,19 @@ from paceline.api.readings import Readings
 from paceline.domain.errors import PacelineError
 from paceline.engine.adapters import Adapters
 from paceline.engine.intake import Intake, NotKeptError
+from paceline.engine.replies import ReplyIntake
 from paceline.providers.base import Provider, Receipt, UnreadableError
+from paceline.settings import Settings
 from paceline.storage import accounts
 from paceline.storage.database import Database
 from paceline.storage.receipts import InboxRow
+from paceline.telemetry import get_logger
+
+log = get_logger("webhooks")
 
 KNOWN_S = 1.0
 """For so long a token is not looked up again: a changed one, or a changed account, ends with it."""
-_PATH = re.compile(r"/webhooks/([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{1,64})/dlr", re.ASCII)
+_PATH = re.compile(r"/webhooks/([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{1,64})/(dlr|inbound)", re.ASCII)
 _MAX_BODY = 1024 * 1024
 """Bytes."""
 _LONGEST_ID = 255
@@ -41,18 +51,51 @@ _LONGEST_ID = 255
 _LONGEST_ERROR = 200
 
 
+_NO_QUERY: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """What the counter of requests calls every webhook."""
+    """What the counter of requests calls every webhook of a kind."""
 
     path: str
 
 
-_ROUTE = _Route("/webhooks/{provider}/{token}/dlr")
+_ROUTES = {kind: _Route(f"/webhooks/{{provider}}/{{token}}/{kind}") for kind in ("dlr", "inbound")}
+
+
+class _Account(NamedTuple):
+    id: int
+    adapter: Provider
+
+
+class _Posted(NamedTuple):
+    """A webhook, whole."""
+
+    account: _Account
+    body: bytes
+    headers: Headers
+    query: Mapping[str, str]
+
+
+class _RefusedError(Exception):
+    """A webhook that is not taken, and how it is answered."""
+
+    def __init__(self, answer: ASGIApp) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 class Webhooks:
-    """Takes receipts: 202 only when they are committed, 503 when they cannot be."""
+    """Takes receipts and replies: 202 only when they are committed, 503 when they cannot be.
+
+    Args:
+        app: takes every other request.
+        database: where they are kept.
+        adapters: read them.
+        settings: the public address, the secret, and the words that replies are held against.
+        wake: called when a reply is answered, which gives the worker something to send.
+    """
 
     def __init__(
         self,
@@ -60,56 +103,103 @@ class Webhooks:
         *,
         database: Database,
         adapters: Adapters,
-        secret: str | None,
+        settings: Settings,
+        wake: Callable[[], None],
     ) -> None:
         self.app = app
         self._database = database
         self._adapters = adapters
         self._accounts = Readings(self._account, good_for_s=KNOWN_S)
-        self._intake = Intake(database)
-        self._secret = secret
+        self._receipts = Intake(database)
+        self._replies = ReplyIntake(database, settings, wake=wake)
+        self._secret = settings.webhook_secret
+        self._public_url = settings.public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         webhook = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
         if webhook is None:
             await self.app(scope, receive, send)
             return
-        scope["route"] = _ROUTE
-        answer = await self._answer(scope, receive, webhook[1], webhook[2])
+        provider, token, kind = webhook.groups()
+        scope["route"] = _ROUTES[kind]
+        answer = await self._answer(scope, receive, (provider, token))
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, provider: str, token: str) -> ASGIApp:
-        if scope["method"] != "POST":
-            return _not_allowed(scope["method"])
+    async def _answer(self, scope: Scope, receive: Receive, whose: tuple[str, str]) -> ASGIApp:
         try:
-            account = await self._accounts.of((provider, token))
+            posted = await self._posted(scope, receive, whose)
+            if scope["route"] is _ROUTES["dlr"]:
+                return await self._take_receipts(posted)
+            return await self._take_replies(posted)
+        except _RefusedError as refused:
+            return refused.answer
+        except UnreadableError as error:
+            return problem_response(400, "unreadable", f"The body cannot be read: {error}")
+        except NotKeptError as error:
+            retry = {"Retry-After": str(RETRY_AFTER_S)}
+            return problem_response(503, error.code, error.message, headers=retry)
         except PacelineError as error:
             return response_to(error)
+
+    async def _posted(self, scope: Scope, receive: Receive, whose: tuple[str, str]) -> _Posted:
+        """The webhook, if it is one and has the right to be read.
+
+        Raises:
+            _RefusedError: with the answer.
+        """
+        if scope["method"] != "POST":
+            raise _RefusedError(_not_allowed(scope["method"]))
+        account = await self._accounts.of(whose)
         if account is None:
-            return problem_response(404, "not_found", "There is nothing at this address.")
+            raise _RefusedError(
+                problem_response(404, "not_found", "There is nothing at this address.")
+            )
         headers = Headers(scope=scope)
         body = await _body(receive)
         if body is None:
-            return problem_response(413, "request_entity_too_large", "The body is too large.")
-        if not _is_signed(body, headers, self._secret):
-            return problem_response(401, "unauthorized", "The signature is not that of this body.")
-        return await self._take(account, body, headers)
+            raise _RefusedError(
+                problem_response(413, "request_entity_too_large", "The body is too large.")
+            )
+        if not self._is_genuine(scope, account, body, headers):
+            detail = "The signature is not that of this body."
+            raise _RefusedError(problem_response(401, "unauthorized", detail))
+        return _Posted(account, body, headers, _query(scope))
 
     async def _account(self, whose: tuple[str, str]) -> _Account | None:
         row = await self._database.read(accounts.by_webhook_token, *whose)
         return None if row is None else _Account(row.id, self._adapters.of(row))
 
-    async def _take(self, account: _Account, body: bytes, headers: Headers) -> ASGIApp:
-        try:
-            found = account.adapter.read_receipts(body, headers)
-        except UnreadableError as error:
-            return problem_response(400, "unreadable", f"The receipt cannot be read: {error}")
-        try:
-            if found:
-                await self._intake.keep(account.id, [_inbox_row(receipt) for receipt in found])
-        except NotKeptError as error:
-            retry = {"Retry-After": str(RETRY_AFTER_S)}
-            return problem_response(503, error.code, error.message, headers=retry)
+    def _is_genuine(self, scope: Scope, account: _Account, body: bytes, headers: Headers) -> bool:
+        """Whether the body is signed as it has to be; where nothing has to, the token is enough."""
+        if not _is_signed(body, headers, self._secret):
+            return False
+        verdict = account.adapter.is_genuine(self._url(scope), body, headers)
+        if verdict is False and self._public_url is None:
+            # A wrong signature, as far as the provider can tell; only the operator can mend it.
+            log.error("signature_unverifiable", account_id=account.id, unset="PACELINE_PUBLIC_URL")
+        return verdict is not False
+
+    def _url(self, scope: Scope) -> str:
+        """The address as the provider knows it; empty, which no signature is of, while nobody has
+        said what it is.
+        """
+        if self._public_url is None:
+            return ""
+        query = scope["query_string"].decode("latin-1")
+        path = scope["raw_path"].decode("latin-1")
+        return f"{self._public_url}{path}?{query}" if query else f"{self._public_url}{path}"
+
+    async def _take_receipts(self, posted: _Posted) -> ASGIApp:
+        account, body, headers, query = posted
+        found = account.adapter.read_receipts(body, headers, query)
+        if found:
+            await self._receipts.keep(account.id, [_inbox_row(receipt) for receipt in found])
+        return _accepted(len(found))
+
+    async def _take_replies(self, posted: _Posted) -> ASGIApp:
+        account, body, headers, _ = posted
+        found = account.adapter.read_replies(body, headers)
+        await self._replies.keep(account.id, found, body)
         return _accepted(len(found))
 
 
@@ -125,9 +215,9 @@ def _accepted(updated: int) -> ASGIApp:
     return answer
 
 
-class _Account(NamedTuple):
-    id: int
-    adapter: Provider
+def _query(scope: Scope) -> Mapping[str, str]:
+    query = scope["query_string"]
+    return dict(parse_qsl(query.decode("latin-1"))) if query else _NO_QUERY
 
 
 def _not_allowed(method: str) -> Response:

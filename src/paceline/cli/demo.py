@@ -30,12 +30,13 @@ from paceline.domain.campaign import FINAL
 from paceline.engine.drafts import NewCampaign
 from paceline.engine.imports import Imported, import_contacts
 from paceline.engine.orders import Orders
-from paceline.engine.process import ready_database, working
+from paceline.engine.process import ready_database, unlock, working
 from paceline.engine.worker import Worker
 from paceline.settings import Settings, load
 from paceline.simulator import Simulator, read_controls, running, summarise
 from paceline.storage import accounts, campaigns, tenants
 from paceline.storage.database import Database
+from paceline.storage.sealing import Sealer
 
 _CONTACTS = Path(__file__).with_name("demo_contacts.csv")
 _TENANT = "demo"
@@ -81,7 +82,7 @@ def demo(
     telemetry.configure("error", "auto")
     with ready_database(settings) as database:
         view = View(limit=None if fast else _CALLS_PER_S, quiet=as_json)
-        stage = Stage(settings, database, view, fast=fast)
+        stage = Stage(settings, database, unlock(database, settings), view, fast=fast)
         document = uvloop.run(stage.perform(stay=not leave, report=say_json if as_json else None))
     if document["campaign"]["status"] != "completed":
         raise typer.Exit(1)
@@ -102,6 +103,7 @@ class Stage:
 
     settings: Settings
     database: Database
+    sealer: Sealer
     view: View
     fast: bool
 
@@ -152,6 +154,7 @@ class Stage:
                 "api_key": "demo",
                 "sender": "Paceline",
             },
+            sealer=self.sealer,
         )
         await self.database.write(accounts.release, account.id)
         await self.database.write(accounts.make_default, account.id)

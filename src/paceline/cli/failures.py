@@ -37,6 +37,7 @@ _INTERRUPTED = 130
 _LEVEL = "PACELINE_LOG_LEVEL"
 _EXIT_CODES = {
     "schema": ExitCode.CONFIGURATION,
+    "secret": ExitCode.CONFIGURATION,
     "database_unreachable": ExitCode.UNREACHABLE,
     "unreachable": ExitCode.UNREACHABLE,
     "not_found": ExitCode.NOT_FOUND_OR_CONFLICT,

@@ -8,8 +8,9 @@ import typer
 from sqlalchemy import Connection
 
 from paceline.cli.output import say, say_facts, say_json, say_table
-from paceline.cli.session import AsJson, TenantName, group, session, values
+from paceline.cli.session import AsJson, TenantName, group, operator, session, values
 from paceline.clock import iso
+from paceline.engine import operations
 from paceline.storage import tenants
 from paceline.storage.database import AnyRow
 
@@ -123,7 +124,10 @@ def limit_tenant(
     with session() as here:
         row = here.tenant(name)
         changed = here.database.write_now(
-            tenants.change, row.id, {"rate_max": rate_max, "rate_window_ms": rate_window_ms}
+            operations.change_tenant,
+            row.id,
+            {"rate_max": rate_max, "rate_window_ms": rate_window_ms},
+            actor=operator(),
         )
     say_json(_shown_tenant(changed)) if as_json else say_facts(_shown_tenant(changed))
 

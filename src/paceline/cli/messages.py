@@ -56,7 +56,8 @@ def list_messages(
             reason=reason,
             in_doubt=True if in_doubt else None,
         )
-    documents = [Message.of(row).model_dump(mode="json") for row in rows]
+        sealer = here.unlocked()
+    documents = [Message.of(row, sealer).model_dump(mode="json") for row in rows]
     if as_json:
         say_json(documents)
     else:
@@ -74,7 +75,8 @@ def show_message(
     with session() as here:
         tenant = here.tenant(tenant_name)
         row = here.database.read_now(messages.get, tenant.id, message_id)
-    _show(Message.of(row).model_dump(mode="json"), as_json=as_json)
+        sealer = here.unlocked()
+    _show(Message.of(row, sealer).model_dump(mode="json"), as_json=as_json)
 
 
 def send(
@@ -106,7 +108,8 @@ def send(
                 tenant.id, to=to, text=text, sender=sender, traffic_account_id=account
             )
         )
-    _show(Message.of(row).model_dump(mode="json"), as_json=as_json)
+        sealer = here.unlocked()
+    _show(Message.of(row, sealer).model_dump(mode="json"), as_json=as_json)
 
 
 def parts(

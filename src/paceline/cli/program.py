@@ -53,6 +53,7 @@ VERBS = {
     "key": Verb(_WHO, "keys", "Make, list and revoke API keys."),
     "tenant": Verb(_WHO, "keys", "List tenants and set their limits."),
     "account": Verb(_WHO, "accounts", "Add, list, test and release traffic accounts."),
+    "webhook": Verb(_WHO, "webhooks", "Tell a tenant's own servers what happens."),
     "db": Verb(
         _DATABASE, "databases", "Upgrade and check the database, or say that a backup was put back."
     ),

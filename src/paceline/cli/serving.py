@@ -18,7 +18,7 @@ from paceline.api.app import create_app, create_worker_app
 from paceline.cli.failures import UnreachableError, complain
 from paceline.cli.session import settings_of_process
 from paceline.engine.interpreter import let_others_go_first
-from paceline.engine.process import ready_database, working
+from paceline.engine.process import ready_database, unlock, working
 from paceline.engine.wakeups import waking
 from paceline.engine.worker import Worker
 from paceline.settings import Settings
@@ -89,6 +89,7 @@ def simulator(
 def _run(process: Callable[[Settings, Database], Any]) -> None:
     settings = settings_of_process()
     with ready_database(settings) as database:
+        unlock(database, settings)
         uvloop.run(process(settings, database))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +17,11 @@ import typer
 from paceline import telemetry
 from paceline.cli.failures import complain
 from paceline.domain.errors import InvalidInputError, NotFoundError
-from paceline.engine.process import ready_database
+from paceline.engine.process import ready_database, unlock
 from paceline.settings import Settings, load
-from paceline.storage import tenants
+from paceline.storage import notices, tenants
 from paceline.storage.database import AnyRow, Database
+from paceline.storage.sealing import Sealer
 
 if TYPE_CHECKING:
     from paceline.engine.orders import Orders
@@ -54,6 +57,19 @@ class Session:
             names = ", ".join(row.name for row in known)
             raise InvalidInputError.of("--tenant", f"say which one: {names}")
         return known[0]
+
+    def unlocked(self) -> Sealer:
+        """What opens and seals credentials.
+
+        Raises:
+            SecretError: they were sealed with another secret than ours.
+        """
+        return unlock(self.database, self.settings)
+
+    def wake_workers(self) -> None:
+        """Tell the workers of other processes that there is work, where there is a way to."""
+        if not self.database.is_sqlite:
+            self.database.write_now(notices.ring)
 
     def order(self, carry_out: Callable[[Orders], Awaitable[T]]) -> T:
         """Give an order as the API would, and wake the workers that run elsewhere."""
@@ -92,6 +108,15 @@ def session() -> Iterator[Session]:
     settings = settings_of_process(quiet=True)
     with ready_database(settings) as database:
         yield Session(settings, database)
+
+
+def operator() -> str:
+    """Who gives this command, as the audit log names them."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        user = str(os.getuid())
+    return f"cli {user}@{socket.gethostname()}"
 
 
 def values(row: Any) -> dict[str, Any]:

@@ -102,7 +102,8 @@ class BatchStatus(StrEnum):
 _B = BatchStatus
 BATCH_TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
     # Straight to unconfirmed: in doubt since an earlier try, and cancelled or out of tries now.
-    _B.QUEUED: frozenset({_B.RESERVED, _B.CANCELLED, _B.UNCONFIRMED}),
+    # Straight to done: the rest of a call that was rejected whole, and its scouts as well.
+    _B.QUEUED: frozenset({_B.RESERVED, _B.CANCELLED, _B.UNCONFIRMED, _B.DONE}),
     _B.RESERVED: frozenset({_B.QUEUED, _B.SUBMITTING, _B.DONE, _B.CANCELLED, _B.UNCONFIRMED}),
     _B.SUBMITTING: frozenset(
         {_B.DONE, _B.QUEUED, _B.UNCONFIRMED, _B.CANCELLED, _B.RESERVED}  # reserved: permit void

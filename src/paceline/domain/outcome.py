@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
+from paceline.domain.message import Delivery
+
 
 class OutcomeKind(StrEnum):
     """The words of ``attempts.outcome``, of the logs and of the metrics."""
@@ -115,6 +117,14 @@ class NoAnswer:
     kind: ClassVar = OutcomeKind.NO_ANSWER
     error: str
     status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a look-up found out about one message: the provider has accepted it."""
+
+    provider_message_id: str
+    delivery: Delivery = Delivery.NONE
 
 
 Outcome: TypeAlias = Answered | Rejected | Refused | NotSent | Throttled | ServerError | NoAnswer

@@ -60,6 +60,11 @@ class Template:
         return "".join(pieces)
 
 
+def written_out(text: str, field: str, words: str) -> str:
+    """A text with other words in the place of a field's tags; the rest stays as it is."""
+    return _TAG.sub(lambda tag: words if tag[1] == field else tag[0], text)
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownField:
     """A field that a text names and nobody has; `meant` is the known one most like it, if any."""

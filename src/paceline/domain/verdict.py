@@ -20,10 +20,13 @@ from paceline.domain.outcome import (
     Outcome,
     Refused,
     Rejected,
+    Rejection,
     ServerError,
     Throttled,
 )
 from paceline.domain.retry import RetryPolicy, is_retryable
+
+_TOO_LARGE = 413
 
 
 class ServerErrorPolicy(StrEnum):
@@ -57,6 +60,8 @@ class Policy:
     """How long it remembers; ``None``: as long as we could ever ask."""
     looks_up: bool = False
     """The provider can say whether it knows a reference."""
+    confirm_window_ms: int = 60_000
+    """The quiet period: how long the provider may take to know what it has accepted."""
     account_window_ms: int = 1000
     """The account's own window: how long a 429 closes it that does not say."""
 
@@ -68,15 +73,6 @@ class Tries:
     failed: int
     in_doubt: bool = False
     doubt_age_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Every message has its answer. ``rejection_is_proof`` is false when an earlier attempt may
-    have been accepted all the same: then a rejected message stays in doubt.
-    """
-
-    rejection_is_proof: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +105,48 @@ class Doubt:
     """It may have been accepted: unconfirmed until proof or an operator."""
 
     error: str
+    ask_in_ms: int | None = None
+    """When to do what may end the doubt: ask the provider, or send again under the reference that
+    it deduplicates on. None: neither is possible.
+    """
 
 
-Verdict: TypeAlias = Settle | Retry | GiveBack | Fail | Doubt
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Every message has its answer. ``rejection_is_proof`` is false when an earlier attempt may
+    have been accepted all the same: then a rejected message stays in doubt.
+    """
+
+    rejection_is_proof: bool = True
+    rejected_for_now: Retry | Fail | None = None
+    """What becomes of messages whose rejection passes by itself; None: there are none."""
 
 
-def judge(outcome: Outcome, tries: Tries, policy: Policy) -> Verdict:
-    """Decide what happens to the batch of one attempt."""
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The call was rejected whole and no message named: send it in smaller ones. Costs permits, no
+    try. ``too_large``: its size was the reason, so no message is suspected.
+    """
+
+    rejection: Rejection
+    too_large: bool
+
+    @property
+    def error(self) -> str:
+        return str(self.rejection)
+
+
+Verdict: TypeAlias = Settle | Retry | GiveBack | Fail | Doubt | Split
+
+
+def judge(outcome: Outcome, tries: Tries, policy: Policy, *, size: int = 1) -> Verdict:
+    """Decide what happens to the batch of one attempt, which had ``size`` messages."""
     if isinstance(outcome, Answered):
-        return Settle(rejection_is_proof=policy.deduplicates or not tries.in_doubt)
+        return _settle(outcome, tries, policy)
     if isinstance(outcome, Refused):
         return GiveBack(outcome.error)
     if isinstance(outcome, Rejected):
-        if tries.in_doubt and not policy.deduplicates:
-            return Doubt(outcome.error)
-        return Fail(Reason(outcome.rejection.reason), outcome.error)
+        return _rejected(outcome, tries, policy, size)
     if not is_retryable(outcome):
         raise ValueError(f"{outcome!r} is neither settled nor passing")
     if _may_have_been_accepted(outcome, policy):
@@ -138,11 +161,56 @@ def judge(outcome: Outcome, tries: Tries, policy: Policy) -> Verdict:
     )
 
 
+def _settle(outcome: Answered, tries: Tries, policy: Policy) -> Settle:
+    proof = policy.deduplicates or not tries.in_doubt
+    passing = [each for each in outcome.rejections.values() if each.retryable]
+    if not (passing and proof):
+        return Settle(rejection_is_proof=proof)
+    # Proven not accepted, whatever was in doubt before.
+    again = _try_again(
+        str(passing[0]),
+        Reason.ATTEMPTS_EXHAUSTED,
+        Tries(tries.failed),
+        policy,
+        new_generation=True,
+    )
+    assert isinstance(again, Retry | Fail)  # noqa: S101 - for mypy: nothing is in doubt here
+    return Settle(rejection_is_proof=proof, rejected_for_now=again)
+
+
+def _rejected(outcome: Rejected, tries: Tries, policy: Policy, size: int) -> Verdict:
+    if tries.in_doubt and not policy.deduplicates:
+        return Doubt(outcome.error)
+    if size > 1:
+        return Split(outcome.rejection, too_large=outcome.status == _TOO_LARGE)
+    return Fail(Reason(outcome.rejection.reason), outcome.error)
+
+
 def judge_denial(denial: RateLimitExceeded, tries: Tries, policy: Policy) -> Verdict:
     """Decide what happens to a batch that our own limits denied (strategy ``backoff``)."""
     if not policy.rate_limit_retry and not tries.in_doubt:
         return Fail(Reason.RATE_LIMIT_EXCEEDED, denial.message)
     return _try_again(denial.message, Reason.RATE_LIMIT_EXCEEDED, tries, policy)
+
+
+def judge_silence(error: str, tries: Tries, policy: Policy) -> Doubt:
+    """Decide about a batch whose worker fell silent after its intent: the call may be under way
+    still, so nothing is done before the quiet period is over.
+    """
+    verdict = judge(NoAnswer(error), tries, policy)
+    can_end = policy.looks_up if isinstance(verdict, Doubt) else policy.deduplicates
+    return Doubt(error, policy.confirm_window_ms if can_end else None)
+
+
+def judge_unknown(error: str, tries: Tries, policy: Policy) -> Retry | Fail:
+    """Decide about messages that were in doubt and that the provider, asked after the quiet period,
+    does not know: they were not accepted.
+    """
+    again = _try_again(
+        error, Reason.ATTEMPTS_EXHAUSTED, Tries(tries.failed), policy, new_generation=True
+    )
+    assert isinstance(again, Retry | Fail)  # noqa: S101 - for mypy: nothing is in doubt any more
+    return again
 
 
 def _may_have_been_accepted(outcome: Outcome, policy: Policy) -> bool:
@@ -157,7 +225,8 @@ def _may_have_been_accepted(outcome: Outcome, policy: Policy) -> bool:
 
 def _in_doubt(outcome: Outcome, tries: Tries, policy: Policy) -> Verdict:
     if not _may_send_again(outcome, tries, policy):
-        return Doubt(outcome.error)
+        asks = policy.looks_up and not policy.deduplicates
+        return Doubt(outcome.error, policy.confirm_window_ms if asks else None)
     return _try_again(
         outcome.error,
         Reason.ATTEMPTS_EXHAUSTED,

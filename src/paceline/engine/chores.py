@@ -6,10 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from sqlalchemy import Connection
+
 from paceline.clock import Clock
 from paceline.domain.errors import EmptyAudienceError, NotFoundError, WrongStateError
 from paceline.engine.rules import Rules
 from paceline.storage import (
+    accounts,
     campaigns,
     doubt,
     idempotency,
@@ -86,7 +89,7 @@ class Chores:
 
     async def take_back_expired(self) -> None:
         for batch_id in await self.database.read(doubt.expired):
-            status = await self.database.write(outcomes.expire, batch_id)
+            status = await self.database.write(outcomes.expire, batch_id, self.rules.policy_of)
             if status is not None:
                 log.warning("lease_expired", batch_id=batch_id, status=str(status))
                 self._wake()
@@ -94,9 +97,7 @@ class Chores:
     async def start_due_campaigns(self) -> None:
         for campaign_id in await self.database.read(campaigns.due):
             try:
-                launched = await self.database.write(
-                    launches.start, None, campaign_id, batch_size=self.rules.batch_size
-                )
+                launched = await self.database.write(self._start, campaign_id)
                 log.info("campaign_started", campaign_id=campaign_id, created=launched.created)
             except EmptyAudienceError as error:
                 await self.database.write(campaigns.fail, campaign_id)
@@ -104,6 +105,10 @@ class Chores:
             except (WrongStateError, NotFoundError):
                 continue  # somebody else was there first
             self._wake()
+
+    def _start(self, connection: Connection, campaign_id: int) -> Launched:
+        batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
+        return launches.start(connection, None, campaign_id, batch_size=batch_size)
 
     async def launch(self) -> None:
         for campaign_id in await self.database.read(launches.under_way):

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import asyncio
 
+from sqlalchemy import Connection
+
 from paceline.clock import Clock
 from paceline.domain.errors import RateLimitExceeded
-from paceline.domain.outcome import Outcome
+from paceline.domain.message import Reason
+from paceline.domain.outcome import Answered, Outcome
 from paceline.domain.verdict import Policy
 from paceline.engine import measures
 from paceline.engine.adapters import Adapters
 from paceline.engine.leads import Leads
 from paceline.engine.rendering import RenderedBatch, render
 from paceline.engine.rules import Rules
+from paceline.engine.subscriptions import Subscriptions
 from paceline.engine.together import Together
 from paceline.providers.base import PermitVoidError, PreparedCall, Provider
-from paceline.storage import batches, intents, opt_outs, outcomes
+from paceline.storage import accounts, batches, intents, opt_outs, outcomes, splitting, suppressions
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import Database, DatabaseUnreachableError
 from paceline.storage.intents import Gone, Intent, Lost, Stale, Wait, Wish
 from paceline.storage.limits import Strategy
 from paceline.storage.outcomes import Result
+from paceline.storage.sealing import SecretError
 from paceline.storage.turns import LOOKAHEAD_MS
 from paceline.telemetry import get_logger
 
@@ -66,6 +71,7 @@ class Dispatcher:
         self._renders = Together(self._render_all)
         self._intents = Together(self._write_intents)
         self._leads = Leads(clock.monotonic)
+        self._subscriptions = Subscriptions(database, clock.monotonic)
         self._records = Together(self._write_results, gather_s=_ANSWERS_WITHIN_S)
         self.stopping = False
         """Nothing new is submitted; what waits at the gate goes back."""
@@ -78,15 +84,17 @@ class Dispatcher:
         return await self._renders.write(batch.account_id, batch)
 
     async def _render_all(self, batches: list[ReservedBatch]) -> list[RenderedBatch]:
-        return await self.database.read(render, batches)
+        return await self.database.read(render, batches, sealer=self.adapters.sealer)
 
-    async def intend(self, batch: ReservedBatch, size: int) -> Intent:
+    async def intend(self, batch: ReservedBatch, size: int, policy: Policy) -> Intent:
         """Ask for an intent.
 
         Raises:
             LostReservationError: the batch is no longer ours.
         """
-        intent = await self._intents.write(batch.account_id, Wish(batch, size, self._leads.ms()))
+        horizon = policy.dedupe_horizon_ms if policy.deduplicates else None
+        wish = Wish(batch, size, self._leads.ms(), horizon)
+        intent = await self._intents.write(batch.account_id, wish)
         if isinstance(intent, Lost):
             raise LostReservationError(batch.id)
         return intent
@@ -124,7 +132,8 @@ class Dispatcher:
         return await self._records.write(company, result)
 
     async def _write_results(self, results: list[Result]) -> list[Recorded]:
-        return await self.database.write(outcomes.record, results)
+        tell = await self._subscriptions.tenants()
+        return await self.database.write(outcomes.record, results, tell=tell)
 
     async def dispatch(self, batch: ReservedBatch) -> None:
         """Take a reserved batch as far as it will go."""
@@ -137,10 +146,19 @@ class Dispatcher:
         except DatabaseUnreachableError as error:
             # Nothing is lost: a reservation runs out and is queued, an attempt is unconfirmed.
             log.warning("database_unreachable", batch_id=batch.id, error=str(error))
+        except SecretError as error:
+            # No message is at fault, and no other batch of the account could be sent either.
+            log.error("key_sealed", account_id=batch.account_id, error=str(error))  # noqa: TRY400
+            await self.database.write(_hold, trip.batch, str(error))
         except Exception as error:
             log.exception("dispatch_failed", batch_id=batch.id)
             bug = f"internal error: {type(error).__name__}"
             await self.database.write(outcomes.record_bug, trip.batch, bug)
+
+
+def _hold(connection: Connection, batch: ReservedBatch, why: str) -> None:
+    accounts.hold(connection, batch.account_id, why)
+    batches.give_back(connection, batch)
 
 
 class _Trip:
@@ -176,6 +194,10 @@ class _Trip:
         rendered = self.rendered
         provider = self.dispatcher.adapters.of(rendered.account)
         self.policy = self.rules.policy_on(rendered.account, provider.capabilities)
+        most = provider.capabilities.max_messages_per_call
+        if len(rendered.message_ids) > most:  # the account was given to another provider since
+            await self.database.write(outcomes.divide, self.batch, most)
+            return False
         call = await self._prepared(provider)
         try:
             while not self.dispatcher.stopping:
@@ -210,7 +232,8 @@ class _Trip:
             if (unsent := await call.connect()) is not None:
                 await self._record_unsent(unsent)
                 return Gone(unsent.error)
-            intent = await self.dispatcher.intend(self.batch, len(self.rendered.message_ids))
+            size = len(self.rendered.message_ids)
+            intent = await self.dispatcher.intend(self.batch, size, self.policy)
             measures.count_intent(intent)
             if not isinstance(intent, Attempt):
                 return intent
@@ -278,6 +301,26 @@ class _Trip:
             await self.dispatcher.clock.sleep(pause)
             tries += 1
         _tell(attempt.batch, outcome, recorded, len(message_ids))
+        await self._follow_up(outcome, recorded)
+
+    async def _follow_up(self, outcome: Outcome, recorded: Recorded) -> None:
+        """What an outcome means for others than its batch. Should this process die before it, the
+        rest of a batch goes on by itself, and a blocked number is rejected again.
+        """
+        if recorded.was_scout:
+            await self.database.write(splitting.after_scout, self.batch.id)
+        if recorded.verdict is not None and (blocked := self._blocked(outcome)):
+            await self.database.write(suppressions.block, self.batch.tenant_id, blocked)
+
+    def _blocked(self, outcome: Outcome) -> list[str]:
+        """The numbers that the provider blocks for us, because their owners told it so."""
+        if not isinstance(outcome, Answered):
+            return []
+        return [
+            self.rendered.outgoing[position].to
+            for position, rejection in outcome.rejections.items()
+            if rejection.reason == Reason.OPTED_OUT
+        ]
 
 
 def _tell(batch: ReservedBatch, outcome: Outcome, recorded: Recorded, size: int) -> None:

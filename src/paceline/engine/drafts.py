@@ -9,15 +9,26 @@ from typing import Any
 from sqlalchemy import Connection
 
 from paceline import providers
-from paceline.domain import parts
+from paceline.domain import opt_out_link, parts
 from paceline.domain.errors import InvalidInputError, NotFoundError, Problem
-from paceline.domain.template import Template, TemplateError, compile_text, unknown_fields
+from paceline.domain.template import (
+    Template,
+    TemplateError,
+    compile_text,
+    unknown_fields,
+    written_out,
+)
 from paceline.engine.schedule import moment
 from paceline.storage import accounts, contacts, lists
 from paceline.storage.database import AnyRow, now
 from paceline.storage.launches import CONTACT_FIELDS
 
 MAX_NAME = 200
+LINK = "unsubscribe_url"
+"""The tag that becomes a person's opt-out link."""
+TOKEN = "unsubscribe_token"  # noqa: S105 - a tag's name
+"""What is left of that tag in the frozen text, behind the public address: so what was sent can be
+shown when that has changed, and a worker need not know it."""
 _SHOWN_CHARACTERS = 5
 
 
@@ -39,14 +50,29 @@ class NewCampaign:
 
 
 def campaign_values(
-    connection: Connection, tenant_id: int, new: NewCampaign, *, max_parts: int
+    connection: Connection,
+    tenant_id: int,
+    new: NewCampaign,
+    *,
+    max_parts: int,
+    public_url: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of ``campaigns.create`` for a new campaign.
+
+    Args:
+        connection: of a read.
+        tenant_id: whose it will be.
+        new: the description.
+        max_parts: of its text.
+        public_url: where opt-out links lead to; without it there can be none.
 
     Raises:
         InvalidInputError: with every fault of the description.
     """
-    problems = [*_name_problems(new.name), *_text_problems(connection, tenant_id, new, max_parts)]
+    problems = [
+        *_name_problems(new.name),
+        *_text_problems(connection, tenant_id, new.text, max_parts, public_url),
+    ]
     account, faults = account_for(connection, tenant_id, new.traffic_account_id)
     problems += faults
     sender = new.sender or (account.sender if account else "")
@@ -61,7 +87,7 @@ def campaign_values(
     return {
         "account_id": account.id,
         "name": new.name.strip(),
-        "text": new.text,
+        "text": written_out(new.text, LINK, _link(public_url, f"{{{{{TOKEN}}}}}")),
         "sender": sender,
         "list_id": new.list_id,
         "scheduled_at": scheduled_at,
@@ -116,14 +142,22 @@ def _name_problems(name: str) -> Iterator[Problem]:
 
 
 def _text_problems(
-    connection: Connection, tenant_id: int, new: NewCampaign, max_parts: int
+    connection: Connection, tenant_id: int, text: str, max_parts: int, public_url: str | None
 ) -> Iterator[Problem]:
-    template = _compiled(new.text)
+    template = _compiled(text)
     if isinstance(template, Problem):
         yield template
         return
+    if LINK in template.fields and public_url is None:
+        yield Problem("text", f"{{{{{LINK}}}}} needs PACELINE_PUBLIC_URL, which is not set")
     yield from _unknown_tags(connection, tenant_id, template)
-    yield from _length_problems(template.render({}), max_parts)
+    token = "0" * opt_out_link.LENGTH
+    filled = template.render({LINK: _link(public_url, token), TOKEN: token})
+    yield from _length_problems(filled, max_parts)
+
+
+def _link(public_url: str | None, token: str) -> str:
+    return f"{public_url or ''}{opt_out_link.PATH}{token}"
 
 
 def _compiled(text: str) -> Template | Problem:
@@ -136,11 +170,11 @@ def _compiled(text: str) -> Template | Problem:
 
 
 def _unknown_tags(connection: Connection, tenant_id: int, template: Template) -> Iterable[Problem]:
-    attributes = set(template.fields) - set(CONTACT_FIELDS)
+    attributes = set(template.fields) - {*CONTACT_FIELDS, LINK, TOKEN}
     unknown = attributes - contacts.known_attributes(connection, tenant_id, attributes)
     if not unknown:
         return []
-    known = {*CONTACT_FIELDS, *contacts.attribute_names(connection, tenant_id)}
+    known = {*CONTACT_FIELDS, LINK, TOKEN, *contacts.attribute_names(connection, tenant_id)}
     known |= attributes - unknown
     return [Problem("text", str(each)) for each in unknown_fields(template, sorted(known))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,13 @@ from paceline.engine.schedule import moment
 from paceline.engine.waiting import Waiting, waiting_for
 from paceline.settings import Settings
 from paceline.storage import (
+    accounts,
     campaigns,
     doubt,
     idempotency,
     launches,
     messages,
     standings,
-    suppressions,
 )
 from paceline.storage.database import AnyRow, Database
 from paceline.storage.doubt import Decision
@@ -77,7 +77,11 @@ class Orders:
             InvalidInputError: with every fault of the description.
         """
         values = await self.database.read(
-            campaign_values, tenant_id, new, max_parts=self.settings.max_parts
+            campaign_values,
+            tenant_id,
+            new,
+            max_parts=self.settings.max_parts,
+            public_url=self.settings.public_url,
         )
 
         def create(connection: Connection) -> Shown:
@@ -175,8 +179,11 @@ class Orders:
         )
         return [self._shown(standing) for standing in found]
 
-    async def decide(self, tenant_id: int, campaign_id: int, decision: Decision) -> int:
-        """Settle a campaign's unconfirmed messages; return how many there were.
+    async def decide(
+        self, tenant_id: int, campaign_id: int, decision: Decision, *, actor: str
+    ) -> int:
+        """Settle a campaign's unconfirmed messages; return how many there were. ``actor`` is who
+        decides, for the audit log.
 
         Raises:
             NotFoundError: this tenant has no such campaign.
@@ -184,11 +191,13 @@ class Orders:
         """
         concerned = 0
         for batch_id in await self.database.read(doubt.undecided, tenant_id, campaign_id):
-            concerned += await self.database.write(doubt.decide, batch_id, decision)
+            concerned += await self.database.write(doubt.decide, batch_id, decision, actor=actor)
         self.wake()
         return concerned
 
-    async def decide_single(self, tenant_id: int, message_id: int, decision: Decision) -> int:
+    async def decide_single(
+        self, tenant_id: int, message_id: int, decision: Decision, *, actor: str
+    ) -> int:
         """Settle one unconfirmed message that has no campaign; 0: it is not unconfirmed.
 
         Raises:
@@ -197,7 +206,7 @@ class Orders:
         batch_id = await self.database.read(standings.unconfirmed_batch, tenant_id, message_id)
         if batch_id is None:
             return 0
-        concerned = await self.database.write(doubt.decide, batch_id, decision)
+        concerned = await self.database.write(doubt.decide, batch_id, decision, actor=actor)
         self.wake()
         return concerned
 
@@ -236,22 +245,6 @@ class Orders:
         self.wake()
         return message
 
-    async def add_suppressions(
-        self, tenant_id: int, numbers: Sequence[str], reason: str, *, once: Once | None = None
-    ) -> int:
-        """Suppress numbers; return how many were not suppressed before.
-
-        Raises:
-            InvalidInputError: some cannot be read, all of which are named; none is suppressed.
-        """
-        read = [self._number(f"phones[{i}]", number) for i, number in enumerate(numbers)]
-        if problems := tuple(problem for _, faults in read for problem in faults):
-            raise InvalidInputError("Some of the numbers cannot be read.", problems)
-        phones = [number for number, _ in read]
-        return await self.database.write(
-            idempotency.run, tenant_id, once, suppressions.add, tenant_id, phones, reason
-        )
-
     def _number(self, where: str, written: str) -> tuple[str, list[Problem]]:
         try:
             return phone.parse(written, self.settings.default_country), []
@@ -273,9 +266,8 @@ class Orders:
             return Enqueued(campaign_id, created=0, batches=0)
         if status not in startable:
             raise WrongStateError("start", status, (*startable, CampaignStatus.PAUSED))
-        launched = launches.start(
-            connection, tenant_id, campaign_id, batch_size=self.rules.batch_size
-        )
+        batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
+        launched = launches.start(connection, tenant_id, campaign_id, batch_size=batch_size)
         return Enqueued(campaign_id, launched.created, launched.batches)
 
     def _shown(self, standing: Standing) -> Shown:

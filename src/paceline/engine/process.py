@@ -11,13 +11,16 @@ from pathlib import Path
 
 from paceline.clock import SystemClock
 from paceline.domain.errors import ConflictError
+from paceline.engine import operations
 from paceline.engine.interpreter import keep_the_event_loop_quick
+from paceline.engine.outbound import Deliveries
 from paceline.engine.rules import Rules
 from paceline.engine.wakeups import woken
 from paceline.engine.worker import Worker
 from paceline.settings import Settings, sqlalchemy_url, sqlite_path
-from paceline.storage import accounts, doubt, migrate, outcomes, restart
+from paceline.storage import credentials, doubt, migrate, outcomes, restart
 from paceline.storage.database import Database, DatabaseUnreachableError
+from paceline.storage.sealing import Sealer, sealer_of
 from paceline.telemetry import get_logger
 
 log = get_logger("process")
@@ -37,8 +40,8 @@ class SecondSenderError(ConflictError):
 
 
 @contextmanager
-def ready_database(settings: Settings) -> Iterator[Database]:
-    """The database with the newest schema, made if it is empty, and the account of the settings.
+def open_database(settings: Settings) -> Iterator[Database]:
+    """The database with the newest schema, made if it is empty.
 
     Raises:
         DatabaseUnreachableError: there is none to talk to.
@@ -48,10 +51,21 @@ def ready_database(settings: Settings) -> Iterator[Database]:
     database = Database(sqlalchemy_url(settings.database_url))
     try:
         migrate.ready(database, create=True)
-        keep_account(database, settings)
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def ready_database(settings: Settings) -> Iterator[Database]:
+    """As ``open_database``, with the account of the settings.
+
+    Raises:
+        SecretError: credentials were sealed with another secret than ours.
+    """
+    with open_database(settings) as database:
+        keep_account(database, settings)
+        yield database
 
 
 def make_folder(settings: Settings) -> None:
@@ -72,10 +86,26 @@ def make_folder(settings: Settings) -> None:
         ) from error
 
 
+def unlock(database: Database, settings: Settings) -> Sealer:
+    """What opens the installation's credentials; whatever of them is still plain is sealed.
+
+    Raises:
+        SecretError: they were sealed with another secret than ours, or ours cannot be had.
+    """
+    sealer = sealer_of(settings)
+    database.write_now(credentials.check_in, sealer)
+    return sealer
+
+
 def keep_account(database: Database, settings: Settings) -> None:
-    """With the Mitto variables set, their account exists, is up to date and is the default."""
+    """With the Mitto variables set, their account exists, is up to date and is the default.
+
+    Raises:
+        SecretError: as ``unlock``.
+    """
     if not settings.mitto_api_key:
         return
+    sealer = unlock(database, settings)
     values = {
         "provider": "mitto",
         "base_url": settings.mitto_api_base,
@@ -83,8 +113,9 @@ def keep_account(database: Database, settings: Settings) -> None:
         "api_key": settings.mitto_api_key,
         "sender": settings.mitto_sender or "",
     }
-    account = database.write_now(accounts.keep, name=ACCOUNT_FROM_SETTINGS, values=values)
-    database.write_now(accounts.make_default, account.id)
+    database.write_now(
+        operations.keep_account, name=ACCOUNT_FROM_SETTINGS, values=values, sealer=sealer
+    )
 
 
 @asynccontextmanager
@@ -93,12 +124,21 @@ async def working(database: Database, settings: Settings) -> AsyncIterator[Worke
 
     Raises:
         SecondSenderError: on SQLite another process sends from this database.
+        SecretError: there is no secret to open the accounts' keys with.
     """
     keep_the_event_loop_quick()
     with _sole_sender(database):
         if database.is_sqlite:
-            await _take_up_again(database)
-        worker = Worker(database, Rules.of(settings), SystemClock())
+            await _take_up_again(database, Rules.of(settings))
+        clock = SystemClock()
+        worker = Worker(
+            database,
+            Rules.of(settings),
+            clock,
+            sealer=sealer_of(settings),
+            public_url=settings.public_url,
+            deliveries=Deliveries.of(database, settings, clock),
+        )
         running = asyncio.create_task(worker.run())
         try:
             async with woken(database, worker.wake):
@@ -119,10 +159,10 @@ async def _ended(running: asyncio.Task[None], within_s: float) -> None:
         running.cancel()
 
 
-async def _take_up_again(database: Database) -> None:
+async def _take_up_again(database: Database, rules: Rules) -> None:
     """Only one process sends on SQLite, and it is we: whatever was in hand is nobody's now."""
     for batch_id in await database.read(doubt.in_hand):
-        status = await database.write(outcomes.expire, batch_id, all_of_them=True)
+        status = await database.write(outcomes.expire, batch_id, rules.policy_of, all_of_them=True)
         log.warning("batch_taken_back", batch_id=batch_id, status=str(status))
     await database.write(restart.spend_windows)
 

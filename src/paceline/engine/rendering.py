@@ -11,14 +11,23 @@ import msgspec
 from sqlalchemy import Connection
 
 from paceline.domain.message import reference
+from paceline.domain.opt_out_link import OptOutTokens
 from paceline.domain.template import Template, compile_text
+from paceline.engine.drafts import TOKEN
 from paceline.providers.base import OutgoingMessage
 from paceline.storage import loading
 from paceline.storage.batches import ReservedBatch
 from paceline.storage.loading import LoadedBatch
+from paceline.storage.sealing import Sealer
 
 _VALUES = msgspec.json.Decoder(dict[str, str | None])
 _NO_VALUES: dict[str, str | None] = {}
+
+
+@lru_cache(maxsize=8)
+def opt_out_tokens(sealer: Sealer) -> OptOutTokens:
+    """What makes an installation's opt-out links and reads them: the same in all its processes."""
+    return OptOutTokens(sealer.derived("unsubscribe"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +54,33 @@ class RenderedBatch:
         )
 
 
-def render(connection: Connection, reserved: Sequence[ReservedBatch]) -> list[RenderedBatch]:
+def render(
+    connection: Connection,
+    reserved: Sequence[ReservedBatch],
+    *,
+    sealer: Sealer | None = None,
+) -> list[RenderedBatch]:
     """Load and render reserved batches of an account, on one snapshot and in the database's thread:
     the event loop, which has permits to use in time, is not kept busy with it.
+
+    Args:
+        connection: of a read.
+        reserved: of one traffic account.
+        sealer: the installation's; without it, no text may have an opt-out link.
     """
-    rendered = {each.batch.id: _rendered(each) for each in loading.load(connection, reserved)}
+    rendered = {
+        each.batch.id: _rendered(each, sealer) for each in loading.load(connection, reserved)
+    }
     return [rendered[batch.id] for batch in reserved]
 
 
-def _rendered(loaded: LoadedBatch) -> RenderedBatch:
+def _rendered(loaded: LoadedBatch, sealer: Sealer | None) -> RenderedBatch:
     template = _compiled(loaded.text)
+    linked = TOKEN in template.fields
     outgoing = [
         OutgoingMessage(
             to=phone,
-            text=text_of(template, merge_values),
+            text=_text_of(template, merge_values, _token(sealer, message_id) if linked else None),
             reference=reference(loaded.installation, message_id, loaded.batch.generation),
         )
         for message_id, phone, merge_values, _ in loaded.recipients
@@ -72,16 +94,37 @@ def _rendered(loaded: LoadedBatch) -> RenderedBatch:
     )
 
 
-def text_of(template: Template, merge_values: str | None) -> str:
-    """The exact text of one message, from the frozen text and its snapshot."""
-    return template.render(_VALUES.decode(merge_values) if merge_values else _NO_VALUES)
+def exact_text(
+    text: str,
+    merge_values: str | None,
+    message_id: int | None = None,
+    *,
+    sealer: Sealer | None = None,
+) -> str:
+    """The exact text of one message, from the frozen text and its snapshot. What is shown and what
+    is sent are rendered by the same code.
 
-
-def exact_text(text: str, merge_values: str | None) -> str:
-    """As ``text_of``, from the text itself. What is shown and what is sent are rendered by the same
-    code.
+    Args:
+        text: of the campaign, or of the message that has none.
+        merge_values: the snapshot, as JSON text.
+        message_id: whose opt-out link it has.
+        sealer: the installation's.
     """
-    return text_of(_compiled(text), merge_values)
+    template = _compiled(text)
+    linked = TOKEN in template.fields
+    return _text_of(template, merge_values, _token(sealer, message_id) if linked else None)
+
+
+def _text_of(template: Template, merge_values: str | None, token: str | None) -> str:
+    values = _VALUES.decode(merge_values) if merge_values else _NO_VALUES
+    return template.render(values if token is None else {**values, TOKEN: token})
+
+
+def _token(sealer: Sealer | None, message_id: int | None) -> str:
+    if sealer is None or message_id is None:
+        # A link that leads nowhere must not be sent, nor shown as if it had been.
+        raise ValueError("an opt-out link needs its message and the installation's secret")
+    return opt_out_tokens(sealer).of(message_id)
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ from typing import Any
 from paceline.domain.limits import Limit
 from paceline.domain.retry import RetryPolicy
 from paceline.domain.verdict import Policy, ServerErrorPolicy, UnconfirmedPolicy
+from paceline.providers import capabilities_of
 from paceline.providers.base import Capabilities
 from paceline.settings import Settings
 from paceline.storage.limits import Pacing, Strategy, limit_of
@@ -43,12 +44,26 @@ class Rules:
                 retry=RetryPolicy(settings.queue_attempts, settings.queue_backoff_ms),
                 unconfirmed=UnconfirmedPolicy(settings.unconfirmed_policy),
                 rate_limit_retry=settings.rate_limit_retry_enabled,
+                confirm_window_ms=settings.confirm_window_ms,
             ),
             provider_timeout_ms=settings.provider_timeout_ms,
             lease_ms=settings.provider_timeout_ms + settings.lease_slack_ms,
             batch_size=settings.sms_batch_size,
             concurrency=settings.worker_concurrency,
         )
+
+    def policy_of(self, account: Any) -> Policy:
+        """The policy on one account, from its row.
+
+        Raises:
+            InvalidInputError: the row names an unknown provider.
+        """
+        return self.policy_on(account, capabilities_of(account.provider, account.options))
+
+    def batch_size_on(self, account: Any) -> int:
+        """Messages in a batch on one account: no more than its provider takes in a call."""
+        capabilities = capabilities_of(account.provider, account.options)
+        return min(self.batch_size, capabilities.max_messages_per_call)
 
     def policy_on(self, account: Any, capabilities: Capabilities) -> Policy:
         """The policy on one account: what its operator says and what its provider can do."""

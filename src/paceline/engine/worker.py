@@ -10,10 +10,13 @@ from collections.abc import Awaitable, Callable
 from paceline.clock import Clock
 from paceline.engine.adapters import Adapters
 from paceline.engine.chores import Chores
+from paceline.engine.confirming import Confirming
 from paceline.engine.dispatch import Dispatcher
+from paceline.engine.outbound import Deliveries
 from paceline.engine.rules import Rules
 from paceline.storage import turns
 from paceline.storage.database import Database, DatabaseUnreachableError
+from paceline.storage.sealing import Sealer
 from paceline.telemetry import get_logger
 
 log = get_logger("worker")
@@ -38,16 +41,37 @@ class Worker:
     gate and an opening window is used at once; many more would only keep the calls waiting.
     """
 
-    def __init__(self, database: Database, rules: Rules, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        rules: Rules,
+        clock: Clock,
+        *,
+        sealer: Sealer | None = None,
+        public_url: str | None = None,
+        deliveries: Deliveries | None = None,
+    ) -> None:
+        """Have nothing in hand yet.
+
+        Args:
+            database: where the work is.
+            rules: how to pace, retry and doubt.
+            clock: for waiting, and for the life of a permit.
+            sealer: opens the accounts' keys; None: they are plain.
+            public_url: where providers reach the server.
+            deliveries: of webhooks to tenants; stopped with the worker. None: not here.
+        """
         self.database = database
         self.rules = rules
         self.clock = clock
-        self.adapters = Adapters(clock, rules.provider_timeout_ms)
+        self.adapters = Adapters(clock, rules.provider_timeout_ms, public_url, sealer=sealer)
+        self.deliveries = deliveries
         name = f"{socket.gethostname()[:40]}:{os.getpid()}"
         self.dispatcher = Dispatcher(database, rules, self.adapters, clock, name)
         self.chores = Chores(
             database, rules, clock, wake=self.wake, at_rest=lambda: not self._in_hand
         )
+        self.confirming = Confirming(database, rules, self.adapters)
         self.capacity = rules.concurrency + AT_THE_GATE
         self._in_hand: set[asyncio.Task[None]] = set()
         self._next_account = 0
@@ -90,11 +114,15 @@ class Worker:
                 self._forever(self.chores.tidy, self._stop),
                 self._forever(self.chores.index_answers, self._stop),
                 self._forever(self.chores.fold_receipts, self._stop),
+                self._forever(self._confirm, self._stop),
+                self._forever(self._deliver, self._stop),
             )
         finally:
             self.stop()
             while self._in_hand:
                 await asyncio.wait(set(self._in_hand))
+            if self.deliveries is not None:
+                await self.deliveries.aclose()
             await self.adapters.aclose()
             log.info("worker_stopped")
 
@@ -125,6 +153,16 @@ class Worker:
         _, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
+
+    async def _deliver(self) -> float | None:
+        return None if self.deliveries is None else await self.deliveries.step()
+
+    async def _confirm(self) -> float | None:
+        """End doubts; return in how many seconds to look again."""
+        if not await self.confirming.step():
+            return None
+        self.wake()
+        return 0.0
 
     async def _hand_out(self) -> float:
         """Fill the free hands; return how long there is nothing more to hand out."""

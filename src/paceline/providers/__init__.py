@@ -5,14 +5,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from paceline.domain.errors import InvalidInputError
-from paceline.providers.base import Account, Provider
+from paceline.providers.base import Account, Capabilities, Provider
 from paceline.providers.http import Monotonic
+from paceline.providers.infobip import Infobip
 from paceline.providers.mitto import Mitto
 from paceline.providers.simulated import Simulated
+from paceline.providers.twilio import Twilio
 
-_ADAPTERS: dict[str, type[Mitto | Simulated]] = {"mitto": Mitto, "simulator": Simulated}
+_Adapter: TypeAlias = type[Infobip | Mitto | Simulated | Twilio]
+_ADAPTERS: dict[str, _Adapter] = {
+    "infobip": Infobip,
+    "mitto": Mitto,
+    "simulator": Simulated,
+    "twilio": Twilio,
+}
+
+
+def names() -> list[str]:
+    """All providers that an account may name."""
+    return sorted(_ADAPTERS)
 
 
 def create(account: Account, *, monotonic: Monotonic = time.monotonic) -> Provider:
@@ -21,9 +36,19 @@ def create(account: Account, *, monotonic: Monotonic = time.monotonic) -> Provid
     ``monotonic`` is the clock of ``PreparedCall.submit(send_by)``.
 
     Raises:
-        InvalidInputError: the provider is unknown, or the account's URL or key cannot be used.
+        InvalidInputError: the provider is unknown, or the account's URL, key or an option cannot be
+            used.
     """
     return _adapter(account.provider)(account, monotonic=monotonic)
+
+
+def capabilities_of(provider: str, options: Mapping[str, Any]) -> Capabilities:
+    """What a provider promises to an account with these options, without making an adapter.
+
+    Raises:
+        InvalidInputError: the provider or an option is unknown, or an option cannot be used.
+    """
+    return _adapter(provider).capabilities_with(options)
 
 
 def check_sender(provider: str, sender: str) -> str | None:
@@ -35,9 +60,9 @@ def check_sender(provider: str, sender: str) -> str | None:
     return _adapter(provider).check_sender(sender)
 
 
-def _adapter(name: str) -> type[Mitto | Simulated]:
+def _adapter(name: str) -> _Adapter:
     try:
         return _ADAPTERS[name]
     except KeyError:
-        known = ", ".join(sorted(_ADAPTERS))
+        known = ", ".join(names())
         raise InvalidInputError.of("provider", f"must be one of {known}, not {name!r}") from None

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any
 
 from paceline.domain.outcome import (
     NoAnswer,
@@ -19,6 +20,7 @@ from paceline.domain.outcome import (
     ServerError,
     Throttled,
 )
+from paceline.providers.base import Account
 from paceline.providers.http import MAX_ERROR_LENGTH, HttpAnswer
 
 MAX_RETRY_AFTER_MS = 86_400_000
@@ -34,20 +36,32 @@ _LAST_STATUS = 599
 _PHONE_NUMBER = re.compile(r"\+?\d(?:[\s().-]*\d){5,}")
 _CONSIDERED_LENGTH = 1000
 _REPEATED_CHARACTERS = 12
+_TOKEN_LENGTH = 16
 
 
-def public_words(words: str, *, api_key: str, texts: Iterable[str]) -> str:
-    """Make a provider's words fit to be stored, shown and logged.
+def secrets_of(account: Account) -> tuple[str, ...]:
+    """What a provider might repeat of an account and nobody may read: its key, and whatever in the
+    address of its receipts is long enough to be the token that opens it.
+    """
+    pieces = account.receipts_url.split("/")
+    return (account.api_key, *(piece for piece in pieces if len(piece) >= _TOKEN_LENGTH))
 
-    The key and phone numbers are blanked, words that repeat a piece of a message are withheld
+
+def public_words(said: Any, *, secrets: Iterable[str], texts: Iterable[str]) -> str:
+    """Make what a provider said fit to be stored, shown and logged.
+
+    Secrets and phone numbers are blanked, words that repeat a piece of a message are withheld
     whole, and the rest is cut to one line of at most 200 characters.
 
     Args:
-        words: what the provider said, of any length and content.
-        api_key: the account's.
+        said: a string of any length and content, or a number; anything else says nothing.
+        secrets: of the account, from ``secrets_of`` or made of its key; empty ones are ignored.
         texts: of the messages that the words may be about.
     """
-    line = _one_line(words).replace(api_key or "\0", "…")[:_CONSIDERED_LENGTH]
+    line = _one_line(str(said) if isinstance(said, str | int) else "")
+    for secret in filter(None, secrets):
+        line = line.replace(secret, "…")
+    line = line[:_CONSIDERED_LENGTH]
     if _repeats(line, [_one_line(text) for text in texts]):
         return "withheld, as it repeats the message"
     line = "".join(c for c in _PHONE_NUMBER.sub("…", line) if c.isprintable())
@@ -72,7 +86,7 @@ def outcome_of(
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return accepted(answer.body)
     code, words = explain(answer.body)
-    error = ": ".join(part for part in (_status_line(status), code, words) if part)
+    error = ": ".join(part for part in (status_line(status), code, words) if part)
     if status in _REFUSALS:
         return Refused(error, status)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -101,7 +115,8 @@ def read_retry_after(headers: Mapping[str, str]) -> int | None:
     return min(max(wait_ms, 0), MAX_RETRY_AFTER_MS)
 
 
-def _status_line(status: int) -> str:
+def status_line(status: int) -> str:
+    """A status and its name, as ``503 Service Unavailable``."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

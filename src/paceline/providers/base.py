@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from paceline.domain.message import Delivery
-from paceline.domain.outcome import Outcome
+from paceline.domain.outcome import Known, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,12 @@ class Capabilities:
     deduplicates: bool = False
     dedupe_horizon_ms: int | None = None
     looks_up: bool = False
+    max_look_ups: int = 1
+    """References that one look-up may ask about."""
+    look_up_horizon_ms: int | None = None
+    """How far back a look-up reaches; None: as far as we could ever ask."""
+    server_error_is_no: bool = True
+    """A 5xx answer usually means "not accepted"; what an account says counts more."""
     echoes_reference: bool = False
     """Receipts carry our reference, so that they can prove an answer we never got."""
 
@@ -50,6 +56,8 @@ class Account:
     external_id: str
     """What the provider calls the account (Mitto: ``trafficAccountId``)."""
     timeout_ms: int = 30_000
+    receipts_url: str = ""
+    """Where this account's receipts are to be posted, for providers that want it in each call."""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What only this provider's adapter knows."""
 
@@ -68,6 +76,27 @@ class Receipt:
     occurred_at: int | None
     """Milliseconds since 1970 as the provider says, or None."""
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One message that a person sent to us."""
+
+    provider_message_id: str
+    """Perhaps empty."""
+    phone: str
+    """Who wrote it, as the provider says."""
+    number: str
+    """The number or name it was sent to."""
+    text: str
+
+
+class LookUpFailedError(Exception):
+    """A look-up told nothing, neither "known" nor "unknown"; the message says why."""
+
+    def __init__(self, why: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(why)
+        self.retry_after_ms = retry_after_ms
 
 
 class PermitVoidError(Exception):
@@ -113,8 +142,35 @@ class Provider(Protocol):
     def prepare(self, sender: str, messages: Sequence[OutgoingMessage]) -> PreparedCall:
         """Render the call that submits ``messages`` (at most ``max_messages_per_call``)."""
 
-    def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
-        """Read a delivery webhook.
+    async def look_up(self, references: Sequence[str]) -> Mapping[str, Known]:
+        """Ask which of these references the provider knows, at most ``max_look_ups`` of them. One
+        that is missing from the answer was not accepted.
+
+        Raises:
+            LookUpFailedError: nothing is known about any of them.
+            NotImplementedError: the provider cannot be asked (``capabilities.looks_up``).
+        """
+
+    def is_genuine(self, url: str, body: bytes, headers: Mapping[str, str]) -> bool | None:
+        """Whether the provider signed this webhook; None: this provider signs none.
+
+        Args:
+            url: the public address it was posted to, with its query.
+            body: the raw body.
+            headers: found in any case.
+        """
+
+    def read_receipts(
+        self, body: bytes, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> list[Receipt]:
+        """Read a delivery webhook; ``query`` is of the address it was posted to.
+
+        Raises:
+            UnreadableError: the body is not the provider's.
+        """
+
+    def read_replies(self, body: bytes, headers: Mapping[str, str]) -> list[Reply]:
+        """Read an inbound webhook.
 
         Raises:
             UnreadableError: the body is not the provider's.

@@ -16,9 +16,9 @@ import asyncio
 import select
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -27,7 +27,7 @@ from yarl import URL
 
 from paceline import __version__
 from paceline.domain.errors import InvalidInputError
-from paceline.domain.outcome import NoAnswer, NotSent, Outcome
+from paceline.domain.outcome import NoAnswer, NotSent
 from paceline.providers.base import PermitVoidError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -54,8 +54,9 @@ class HttpAnswer:
     body: bytes
 
 
-ReadAnswer: TypeAlias = Callable[[HttpAnswer], Outcome]
-"""An adapter's reading of a whole answer, of any status."""
+Told = TypeVar("Told")
+ReadAnswer: TypeAlias = Callable[[HttpAnswer], Told]
+"""An adapter's reading of a whole answer, of any status: for a submission, its outcome."""
 
 
 class AnswerTooLongError(Exception):
@@ -63,7 +64,7 @@ class AnswerTooLongError(Exception):
 
 
 class HttpEndpoint:
-    """One URL that requests are posted to, and the connections to its server."""
+    """One URL that requests go to, and the connections to its server."""
 
     def __init__(
         self,
@@ -87,7 +88,8 @@ class HttpEndpoint:
             InvalidInputError: the URL or a header cannot be used. A header's value is not repeated.
         """
         self._url = _checked_url(url)
-        self._head = _render_head(self._url, headers)
+        self._fields = _render_fields(self._url, headers)
+        self._post = _request_line("POST", self._url) + self._fields
         self.timeout_s = timeout_ms / 1000
         self.connect_timeout_s = min(CONNECT_TIMEOUT_S, self.timeout_s)
         self.monotonic = monotonic
@@ -96,10 +98,15 @@ class HttpEndpoint:
             weakref.WeakKeyDictionary()
         )
 
-    def call(self, body: bytes, read: ReadAnswer) -> HttpCall:
-        """Render one request to its last byte."""
-        request = b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(body), body)
+    def call(self, body: bytes, read: ReadAnswer[Told]) -> HttpCall[Told]:
+        """Render one POST to its last byte."""
+        request = b"%sContent-Length: %d\r\n\r\n%s" % (self._post, len(body), body)
         return HttpCall(self, request, read)
+
+    def question(self, query: Sequence[tuple[str, str]], read: ReadAnswer[Told]) -> HttpCall[Told]:
+        """Render one GET to its last byte; a name may come several times in its query."""
+        line = _request_line("GET", self._url.with_query(list(query)))
+        return HttpCall(self, line + self._fields + b"\r\n", read)
 
     async def open_line(self) -> Line:
         """Take an idle connection or make a new one.
@@ -228,10 +235,10 @@ class Line:
         self._connection.close()
 
 
-class HttpCall:
+class HttpCall(Generic[Told]):
     """One request and its one chance to be written (``base.PreparedCall``)."""
 
-    def __init__(self, endpoint: HttpEndpoint, request: bytes, read: ReadAnswer) -> None:
+    def __init__(self, endpoint: HttpEndpoint, request: bytes, read: ReadAnswer[Told]) -> None:
         self._endpoint = endpoint
         self._request = request
         self._read = read
@@ -263,7 +270,7 @@ class HttpCall:
 
     async def submit(
         self, send_by: float, *, written: Callable[[float], None] | None = None
-    ) -> Outcome:
+    ) -> Told | NotSent | NoAnswer:
         """Write the request, if ``send_by`` has not passed, and read the answer.
 
         A held connection that is no longer usable is replaced first, which may cost the permit and
@@ -282,7 +289,9 @@ class HttpCall:
         self._line = None
         return await self._exchange(line, written)
 
-    async def _exchange(self, line: Line, written: Callable[[float], None] | None) -> Outcome:
+    async def _exchange(
+        self, line: Line, written: Callable[[float], None] | None
+    ) -> Told | NoAnswer:
         """Write and wait: from here on every failure is a doubt."""
         answer: HttpAnswer | None = None
         try:
@@ -337,12 +346,16 @@ def _checked_url(text: str) -> URL:
     return url
 
 
-def _render_head(url: URL, headers: Mapping[str, str]) -> bytes:
-    """Render everything up to Content-Length, which is the only line that differs by request."""
+def _request_line(method: str, url: URL) -> bytes:
+    return f"{method} {url.raw_path_qs} HTTP/1.1\r\n".encode("ascii")
+
+
+def _render_fields(url: URL, headers: Mapping[str, str]) -> bytes:
+    """Render the header lines that all requests have in common."""
     fixed = {"Host": url.host_port_subcomponent or "", "User-Agent": f"paceline/{__version__}"}
-    lines = [f"POST {url.raw_path_qs} HTTP/1.1"]
+    lines = []
     for name, value in (fixed | dict(headers)).items():
         if not (value.isascii() and value.isprintable()):
             raise InvalidInputError.of(name, "has characters that an HTTP header cannot carry")
-        lines.append(f"{name}: {value}")
-    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("ascii")

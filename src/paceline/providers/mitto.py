@@ -1,7 +1,11 @@
-"""Mitto v1.1: bulk submission by JSON, receipts by webhook.
+"""Mitto v1.1: bulk submission by JSON; receipts and replies by webhook.
 
 Mitto carries no reference of ours, deduplicates nothing and looks nothing up by reference: what was
-not answered stays in doubt. One message goes the same way as many, as a bulk call of one.
+not answered stays in doubt. (It tells the status of a message by its own id, which is of no use
+without the answer that would have named it, so nothing here asks for it.)
+
+One message goes the same way as many, as a bulk call of one: the endpoint for single messages
+accepts nothing that this one does not, and its answer would have to be read in a second way.
 """
 
 from __future__ import annotations
@@ -9,29 +13,31 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from paceline.domain.message import Delivery
-from paceline.domain.outcome import Answered, NoAnswer, Outcome, Rejection
-from paceline.providers.answers import outcome_of, public_words
+from paceline.domain.outcome import Answered, Known, NoAnswer, Outcome, Rejection
+from paceline.providers.answers import outcome_of, public_words, secrets_of
 from paceline.providers.base import (
     Account,
     Capabilities,
     OutgoingMessage,
     Receipt,
+    Reply,
     UnreadableError,
 )
+from paceline.providers.declared import check_call, check_look_up
 from paceline.providers.http import HttpAnswer, HttpCall, HttpEndpoint, Monotonic
+from paceline.providers.moments import read_moment
 
 SUBMISSION_PATH = "/api/v1.1/Messages/sendmessagesbulk"
 CAPABILITIES = Capabilities(max_messages_per_call=10_000)
 """Documents disagree about the largest call (500 advised, 1000, "1M+"): the batch size decides."""
 
-_DELIVERIES = {
+DELIVERIES = {
     "sent": Delivery.NONE,
     "delivered": Delivery.DELIVERED,
     "delivrd": Delivery.DELIVERED,
@@ -45,10 +51,17 @@ _DELIVERIES = {
 
 _NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
 _NUMBER = re.compile(r"\+?[0-9]{3,15}")
-_EPOCH = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
-_FIRST_MILLISECONDS = 100_000_000_000
-"""Epoch numbers from here on are milliseconds (since 1973); in seconds this is the year 5138."""
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_PHONE_FIELDS = ("from", "sender", "msisdn", "source", "originator")
+_NUMBER_FIELDS = ("to", "destination", "recipient", "receiver")
+_TEXT_FIELDS = ("text", "message", "body")
+_ID_FIELDS = ("messageid", "id")
+"""What the fields of a reply may be called, in lower case; the first that is there counts."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def key_of(account: Account) -> dict[str, str]:
+    """The header that carries an account's key."""
+    return {"X-Mitto-API-Key": account.api_key}
 
 
 class _Sms(msgspec.Struct, gc=False):
@@ -89,6 +102,7 @@ class _Receipt(msgspec.Struct, rename="camel"):
 _encode = msgspec.json.Encoder().encode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_receipts = msgspec.json.Decoder(_Receipt | list[_Receipt]).decode
+_decode_replies = msgspec.json.Decoder(dict[str, Any] | list[dict[str, Any]]).decode
 
 
 class Mitto:
@@ -115,20 +129,23 @@ class Mitto:
         """
         self.capabilities = capabilities
         self._account = account
+        self._secrets = secrets_of(account)
         self._sends_reference = sends_reference
         self._endpoint = HttpEndpoint(
             account.base_url.rstrip("/") + SUBMISSION_PATH,
-            {
-                "Accept": "application/json",
-                "Content-Type": "application/json",
-                "X-Mitto-API-Key": account.api_key,
-            },
+            {"Accept": "application/json", "Content-Type": "application/json", **key_of(account)},
             timeout_ms=account.timeout_ms,
             monotonic=monotonic,
         )
 
-    def prepare(self, sender: str, messages: Sequence[OutgoingMessage]) -> HttpCall:
+    @staticmethod
+    def capabilities_with(options: Mapping[str, Any]) -> Capabilities:  # noqa: ARG004 - knows none
+        """What Mitto promises, whatever the account's options."""
+        return CAPABILITIES
+
+    def prepare(self, sender: str, messages: Sequence[OutgoingMessage]) -> HttpCall[Outcome]:
         """Render a bulk call."""
+        check_call(self.capabilities, messages)
 
         def read(answer: HttpAnswer) -> Outcome:
             return outcome_of(
@@ -158,7 +175,7 @@ class Mitto:
         """
         try:
             answer = _decode_answer(body)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return NoAnswer(f"unreadable answer: {type(error).__name__}")
         if len(answer.messages) != len(messages):
             return NoAnswer(f"{len(answer.messages)} entries in the answer to {len(messages)}")
@@ -182,17 +199,34 @@ class Mitto:
             code = error.get("code") or error.get("errorCode")
             words = error.get("description") or error.get("message")
         known = list(texts)
+        return (
+            public_words(code, secrets=self._secrets, texts=known),
+            public_words(words, secrets=self._secrets, texts=known),
+        )
 
-        def public(value: Any) -> str:
-            said = str(value) if isinstance(value, str | int) else ""
-            return public_words(said, api_key=self._account.api_key, texts=known)
+    async def look_up(self, references: Sequence[str]) -> Mapping[str, Known]:
+        """Mitto knows no references.
 
-        return public(code), public(words)
+        Raises:
+            NotImplementedError: always.
+        """
+        check_look_up(CAPABILITIES, references)
+        return {}
+
+    def is_genuine(
+        self,
+        url: str,  # noqa: ARG002 - the protocol's
+        body: bytes,  # noqa: ARG002
+        headers: Mapping[str, str],  # noqa: ARG002
+    ) -> bool | None:
+        """Mitto signs nothing."""
+        return None
 
     def read_receipts(
         self,
         body: bytes,
         headers: Mapping[str, str],  # noqa: ARG002 - Mitto's say nothing
+        query: Mapping[str, str],  # noqa: ARG002 - nor does the address
     ) -> list[Receipt]:
         """Read ``{messageId, deliveryStatus, …}`` or an array of such.
 
@@ -201,11 +235,26 @@ class Mitto:
         """
         try:
             found = _decode_receipts(body)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise UnreadableError(f"not a Mitto receipt: {error}") from error
-        return [
-            _read_receipt(receipt) for receipt in (found if isinstance(found, list) else [found])
-        ]
+        return [_read_receipt(each) for each in (found if isinstance(found, list) else [found])]
+
+    def read_replies(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],  # noqa: ARG002 - Mitto's say nothing
+    ) -> list[Reply]:
+        """Read one reply or an array of them. Mitto publishes no schema: the names of the fields
+        are those that have been seen at Mitto and its like, in any case.
+
+        Raises:
+            UnreadableError: it is neither, or one of them has no sender or no text.
+        """
+        try:
+            found = _decode_replies(body)
+        except UNREADABLE as error:
+            raise UnreadableError(f"not a Mitto reply: {error}") from error
+        return [_read_reply(each) for each in (found if isinstance(found, list) else [found])]
 
     @staticmethod
     def check_sender(sender: str) -> str | None:
@@ -226,7 +275,7 @@ def _error_in(body: bytes) -> Any:
     """Find the error in the body of a refused call; None when there is no telling."""
     try:
         answer = msgspec.json.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return answer.get("error", answer) if isinstance(answer, dict) else None
 
@@ -237,35 +286,25 @@ def _read_receipt(receipt: _Receipt) -> Receipt:
     if not (provider_message_id or reference):
         raise UnreadableError("a receipt has no messageId")
     status = receipt.delivery_status.strip().lower()
-    delivery = _DELIVERIES.get(status, Delivery.NONE)
+    delivery = DELIVERIES.get(status, Delivery.NONE)
     failed = delivery in {Delivery.UNDELIVERED, Delivery.EXPIRED}
     return Receipt(
         provider_message_id,
         reference,
         delivery,
-        occurred_at=_milliseconds(receipt.updated_at or receipt.done_at or receipt.timestamp),
+        occurred_at=read_moment(receipt.updated_at or receipt.done_at or receipt.timestamp),
         error=status if failed else "",
     )
 
 
-def _milliseconds(moment: str | float | None) -> int | None:
-    """Read an ISO 8601 time (UTC unless it says otherwise) or an epoch in seconds or milliseconds;
-    None when it is neither, as a receipt is worth more than its time.
-    """
-    if moment is None:
-        return None
-    if isinstance(moment, str) and not _EPOCH.fullmatch(moment):
-        since_1970 = _iso_seconds(moment) * 1000
-    else:
-        since_1970 = float(moment)
-        if since_1970 < _FIRST_MILLISECONDS:
-            since_1970 *= 1000
-    return round(since_1970) if 0 < since_1970 < _FIRST_MILLISECONDS * 1000 else None
+def _read_reply(reply: Mapping[str, Any]) -> Reply:
+    fields = {name.lower(): value for name, value in reply.items()}
 
+    def first(names: Iterable[str]) -> str | None:
+        there = (fields[name] for name in names if name in fields)
+        return next((str(value) for value in there if isinstance(value, str | int)), None)
 
-def _iso_seconds(moment: str) -> float:
-    try:
-        parsed = datetime.fromisoformat(moment)
-    except ValueError:
-        return 0.0
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    phone, text = first(_PHONE_FIELDS), first(_TEXT_FIELDS)
+    if not phone or text is None:
+        raise UnreadableError("a reply has no sender or no text")
+    return Reply(first(_ID_FIELDS) or "", phone, first(_NUMBER_FIELDS) or "", text)

@@ -18,11 +18,13 @@ from paceline.settings.kinds import (
     WEB_ADDRESS,
     Kind,
     choice,
+    matching,
     secret_text,
     whole,
 )
 
 _A_DAY = 86_400_000
+_WORDS = matching(r"\s*\w[^,]*(,\s*\w[^,]*)*", "words with commas between them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,27 @@ class Settings:
         "PACELINE_SECRET",
         secret_text(minimum=16),
         None,
-        "Signs what the server hands out and wants to recognise again, such as a login.",
+        "Seals the credentials of providers in the database, and signs links: random, and the same "
+        "for every process. Not set: the file `secret.key`, made in `PACELINE_DATA_DIR`.",
+    )
+    secret_old: str | None = _server(
+        "PACELINE_SECRET_OLD",
+        secret_text(minimum=16),
+        None,
+        "The secret before, while credentials are sealed anew: `paceline account reseal`.",
     )
     webhook_secret: str | None = _server(
         "WEBHOOK_SECRET",
         secret_text(minimum=1),
         None,
         "Proves that a delivery receipt comes from the provider.",
+    )
+    webhook_allow_private: bool = _server(
+        "PACELINE_WEBHOOK_ALLOW_PRIVATE",
+        FLAG,
+        "false",
+        "For development: lets tenants' webhook endpoints be in private networks and on plain "
+        "HTTP. Elsewhere it would let them reach whatever this machine can.",
     )
 
     queue_attempts: int = _sending(
@@ -263,6 +279,26 @@ class Settings:
         whole(1, 255),
         "10",
         "The most parts that one text may have; a longer one is refused.",
+    )
+
+    stop_words: str = _messages(
+        "PACELINE_STOP_WORDS",
+        _WORDS,
+        "STOP,UNSUBSCRIBE,END,QUIT,STOPALL,REVOKE,OPTOUT,CANCEL,ΣΤΟΠ,ARRET,STOPP,BAJA,СТОП",
+        "Replies that suppress the number they come from. Case, accents, spaces and punctuation do "
+        "not count.",
+    )
+    start_words: str = _messages(
+        "PACELINE_START_WORDS",
+        _WORDS,
+        "START,UNSTOP,YES",
+        "Replies that end what such a reply began.",
+    )
+    help_words: str = _messages(
+        "PACELINE_HELP_WORDS",
+        _WORDS,
+        "HELP,INFO",
+        "Replies that are answered with the tenant's help text.",
     )
 
     log_level: str = _logs(

@@ -21,6 +21,8 @@ FaultName = Literal[
     "drop_after",
     "short_answer",
     "slow",
+    "reset_before",
+    "reset_after",
 ]
 
 
@@ -59,6 +61,10 @@ class Controls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     The six fault shares are shares of calls. A call has at most one fault, so together they are
     at most 1. An entry of `next` is consumed by each call and replaces the drawn fault of that
     call; the limit and the rejections hold beside it.
+
+    `poison_destinations` and `reject_senders` get the whole call a 400 that names no message.
+    `retryable_share` is a share of messages, drawn anew in each call; `retry_destinations` says how
+    often a destination fails before it passes, and is consumed by the failures.
     """
 
     api_keys: frozenset[str] = frozenset()
@@ -68,6 +74,11 @@ class Controls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     reject_share: Share = 0
     reject_destinations: frozenset[str] = frozenset()
+    reject_senders: frozenset[str] = frozenset()
+    poison_destinations: frozenset[str] = frozenset()
+
+    retryable_share: Share = 0
+    retry_destinations: dict[str, Count] = {}
 
     latency_ms: Milliseconds = 0
     latency_jitter_ms: Milliseconds = 0
@@ -100,6 +111,30 @@ class Controls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             ("short_answer", self.short_answer_share),
             ("slow", self.slow_share),
         )
+
+
+class Outage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The provider is down for a while: every call and every look-up meets this, in place of the
+    faults that are scripted or drawn.
+
+    `refuse` closes the port, for the control document and the log as well, and cuts off calls that
+    are in progress; `status` answers with `status`; `reset` resets the connection once the request
+    has been received whole, after taking its messages if `accept` is set.
+    """
+
+    kind: Literal["refuse", "status", "reset"]
+    for_ms: Annotated[float, Meta(gt=0)]
+    status: Annotated[int, Meta(ge=400, le=599)] = 503
+    accept: bool = False
+
+
+def read_outage(document: bytes) -> Outage:
+    """Decode an outage.
+
+    Raises:
+        msgspec.DecodeError: as `read_controls`.
+    """
+    return msgspec.json.decode(document, type=Outage)
 
 
 def read_controls(document: bytes | str) -> Controls:

@@ -7,6 +7,7 @@ one moment: when its request has been received whole.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +15,9 @@ import msgspec
 from paceline.domain import parts
 from paceline.simulator.controls import Controls, StatusFault, patch_controls, read_controls
 from paceline.simulator.log import NO_ANSWER, Log
-from paceline.simulator.receipts import final_status, wall_time
+from paceline.simulator.moments import wall_time
+from paceline.simulator.receipts import final_status
+from paceline.simulator.rejections import Rejections
 from paceline.simulator.seeded import Dice, Identifiers
 from paceline.simulator.window import NS_PER_MS, StrictWindow
 from paceline.simulator.wire import (
@@ -22,29 +25,35 @@ from paceline.simulator.wire import (
     Entry,
     ErrorAnswer,
     ErrorDetail,
+    Known,
     MessageStatus,
     Refusal,
+    UnknownMessage,
     encode,
     read_submission,
 )
 
 if TYPE_CHECKING:
-    from paceline.simulator.controls import Fault
+    from collections.abc import Sequence
+
+    from paceline.simulator.controls import Fault, Outage
     from paceline.simulator.log import Acceptance
     from paceline.simulator.wire import Message, Submission
 
 _ACCEPTED = 200
-_STATUS_AFTER_ACCEPTING: dict[Fault, int] = {"fail_after": 500, "drop_after": NO_ANSWER}
-_LISTED = ErrorDetail("REJECTED_DESTINATION", "the destination is on the list of rejected ones")
-_DRAWN = ErrorDetail("UNREACHABLE_DESTINATION", "no route to the destination")
+_STATUS_AFTER_ACCEPTING: dict[Fault, int] = {
+    "fail_after": 500,
+    "drop_after": NO_ANSWER,
+    "reset_after": NO_ANSWER,
+}
 _FAILED = ErrorAnswer(ErrorDetail("INTERNAL_ERROR", "the provider failed"))
 
 
-class Reply(msgspec.Struct):
+class CallAnswer(msgspec.Struct):
     """What to send back, and when.
 
-    `status` NO_ANSWER: close the connection instead. `position` is the call's place in `log`,
-    whose acceptances are due a receipt; None when nothing was accepted.
+    `status` NO_ANSWER: close the connection instead, or reset it. `position` is the call's place in
+    `log`, whose acceptances are due a receipt; None when nothing was accepted.
     """
 
     status: int
@@ -53,6 +62,7 @@ class Reply(msgspec.Struct):
     log: Log
     retry_after: int | None = None
     position: int | None = None
+    reset: bool = False
 
 
 class Intake:
@@ -60,16 +70,23 @@ class Intake:
 
     def __init__(self, *, seed: int, controls: Controls) -> None:
         self.dice = Dice(seed)
-        self._identifiers = Identifiers(seed)
-        self.log = Log(self._identifiers)
+        self.identifiers = Identifiers(seed)
+        self.log = Log(self.identifiers)
         self._windows: dict[str, StrictWindow] = {}
         self._script: deque[Fault] = deque(controls.next)
         self._controls = controls
+        self._rejections = Rejections(self.dice, controls)
+        self._outage: Outage | None = None
+        self._outage_until_ns = 0
 
     @property
     def controls(self) -> Controls:
-        """The controls in force; `next` holds what no call has consumed yet."""
-        return msgspec.structs.replace(self._controls, next=tuple(self._script))
+        """The controls in force; what calls consume is as far as no call has consumed it yet."""
+        return msgspec.structs.replace(
+            self._controls,
+            next=tuple(self._script),
+            retry_destinations=dict(self._rejections.failures_left),
+        )
 
     def set_controls(self, document: bytes) -> Controls:
         """Replace all controls.
@@ -92,15 +109,21 @@ class Intake:
             self._windows.clear()  # a new limit starts to count when it is set
         self._script = deque(controls.next)
         self._controls = controls
+        self._rejections = Rejections(self.dice, controls)
         return controls
+
+    def begin(self, outage: Outage, now_ns: int) -> None:
+        """Be out of order from now on, in place of any outage that goes on."""
+        self._outage = outage
+        self._outage_until_ns = now_ns + int(outage.for_ms * NS_PER_MS)
 
     def clear_log(self) -> None:
         """Forget calls and acceptances; later ids are new ones all the same."""
         self.log = self.log.cleared()
 
-    def submit(self, body: bytes, *, bulk: bool, key: str, now_ns: int) -> Reply:
+    def submit(self, body: bytes, *, bulk: bool, key: str, now_ns: int) -> CallAnswer:
         """Decide one bulk or single call, received whole at `now_ns` (monotonic), and log it."""
-        fault = self._next_fault()
+        fault = self._next_fault(now_ns)
         delay_s = self._delay_s(fault)
         submission = None
         try:
@@ -108,14 +131,28 @@ class Intake:
             self.authorise(key)
             self._admit(submission, fault, now_ns)
         except Refusal as refusal:
-            self.log.add(now_ns, submission, refusal.status, bulk=bulk)
+            self.log.add(now_ns, submission, refusal.status, fault=_name(fault), bulk=bulk)
             answer = encode(ErrorAnswer(refusal.detail))
-            return Reply(refusal.status, answer, delay_s, self.log, refusal.retry_after)
+            return CallAnswer(
+                refusal.status,
+                answer,
+                delay_s,
+                self.log,
+                retry_after=refusal.retry_after,
+                reset=fault == "reset_before",
+            )
         status = _STATUS_AFTER_ACCEPTING.get(fault, _ACCEPTED)
         entries, accepted = self._accept(submission.messages)
         answer = self._answer(entries, bulk=bulk, status=status, short=fault == "short_answer")
-        position = self.log.add(now_ns, submission, status, accepted, bulk=bulk)
-        return Reply(status, answer, delay_s, self.log, position=position if accepted else None)
+        position = self.log.add(now_ns, submission, status, accepted, fault=_name(fault), bulk=bulk)
+        return CallAnswer(
+            status,
+            answer,
+            delay_s,
+            self.log,
+            position=position if accepted else None,
+            reset=fault == "reset_after",
+        )
 
     def authorise(self, key: str) -> None:
         """Check an API key: any will do unless `api_keys` names some.
@@ -127,13 +164,24 @@ class Intake:
         if not key or (known and key not in known):
             raise Refusal(401, "UNAUTHORIZED", "X-Mitto-API-Key is missing or unknown")
 
+    def check_working(self, now_ns: int) -> None:
+        """Let a call through that submits nothing, unless there is an outage.
+
+        Raises:
+            Refusal: the outage's status; NO_ANSWER when the connection is to be reset.
+        """
+        outage = self._outage_at(now_ns)
+        if outage is not None and outage.kind != "refuse":
+            status = outage.status if outage.kind == "status" else NO_ANSWER
+            raise Refusal(status, "OUTAGE", "the provider is out of order")
+
     def message_status(self, message_id: str, now_ns: int) -> MessageStatus:
         """Answer a status call.
 
         Raises:
             Refusal: 404 when no logged message has this id.
         """
-        number = self._identifiers.message_number(message_id)
+        number = self.identifiers.message_number(message_id)
         acceptance = None if number is None else self.log.find(number)
         return self._status(acceptance, now_ns)
 
@@ -148,7 +196,27 @@ class Intake:
             raise Refusal(501, "NOT_SUPPORTED", "this provider has no look-up by reference")
         return self._status(self.log.find_reference(reference), now_ns)
 
-    def _next_fault(self) -> Fault:
+    def look_up_all(self, references: Sequence[str], now_ns: int) -> Known:
+        """Answer a look-up by several references with those that are known.
+
+        Raises:
+            Refusal: 501 as `look_up`.
+        """
+        found = []
+        for reference in references:
+            with suppress(UnknownMessage):
+                found.append(self.look_up(reference, now_ns))
+        return Known(found)
+
+    def _outage_at(self, now_ns: int) -> Outage | None:
+        return self._outage if now_ns < self._outage_until_ns else None
+
+    def _next_fault(self, now_ns: int) -> Fault:
+        outage = self._outage_at(now_ns)
+        if outage is not None and outage.kind == "status":
+            return StatusFault(outage.status)
+        if outage is not None and outage.kind == "reset":
+            return "reset_after" if outage.accept else "reset_before"
         if self._script:
             return self._script.popleft()
         point = self.dice.roll("fault", self.log.next_call)
@@ -183,8 +251,9 @@ class Intake:
             raise Refusal(fault.status, "SCRIPTED", "scripted")
         if fault == "fail_before":
             raise Refusal(500, "INTERNAL_ERROR", "the provider failed")
-        if fault == "drop_before":
+        if fault in {"drop_before", "reset_before"}:
             raise Refusal(NO_ANSWER, "DROPPED", "never sent")
+        self._rejections.check_whole(submission)
 
     def _within_limit(self, account: str, now_ns: int) -> bool:
         limit = self._controls.limit
@@ -201,26 +270,18 @@ class Intake:
         numbers: dict[str, int] = {}
         for message in messages:
             account = message.traffic_account_id
-            error = self._rejection(message.destination)
-            if error is not None:
-                entries.append(Entry(account, error=error))
-                continue
             number = self._known(message.reference, numbers)
             if number is None:
+                error = self._rejections.of(message.destination, self.log.next_call)
+                if error is not None:
+                    entries.append(Entry(account, error=error))
+                    continue
                 number = first + len(accepted)
                 accepted.append(message)
                 if message.reference is not None:
                     numbers[message.reference] = number
-            entries.append(Entry(account, message_id=self._identifiers.message(number)))
+            entries.append(Entry(account, message_id=self.identifiers.message(number)))
         return entries, accepted
-
-    def _rejection(self, destination: str) -> ErrorDetail | None:
-        """A destination is rejected always or never, as a number out of reach is."""
-        controls = self._controls
-        if destination in controls.reject_destinations:
-            return _LISTED
-        share = controls.reject_share
-        return _DRAWN if share and self.dice.roll("reject", destination) < share else None
 
     def _known(self, reference: str | None, in_this_call: dict[str, int]) -> int | None:
         """The number under which a deduplicating provider has accepted this reference before."""
@@ -236,12 +297,12 @@ class Intake:
         if short:
             entries.pop()
         if bulk:
-            return encode(BulkAnswer(self._identifiers.bulk(self.log.next_call), entries))
+            return encode(BulkAnswer(self.identifiers.bulk(self.log.next_call), entries))
         return encode(entries[0]) if entries else b"{}"
 
     def _status(self, acceptance: Acceptance | None, now_ns: int) -> MessageStatus:
         if acceptance is None:
-            raise Refusal(404, "UNKNOWN_MESSAGE", "no such message")
+            raise UnknownMessage
         receipts = self._controls.receipts
         delay_ns = int(receipts.delay_ms * NS_PER_MS) if receipts else 0
         final_ns = acceptance.received_ns + delay_ns
@@ -260,3 +321,8 @@ class Intake:
             ),
             message_parts=parts.count(acceptance.text).parts,
         )
+
+
+def _name(fault: Fault) -> str:
+    """What the log calls a fault."""
+    return "status" if isinstance(fault, StatusFault) else fault

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from paceline.simulator.moments import wall_ms
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -25,13 +27,15 @@ NO_ANSWER = 0
 _Packed = tuple[list[str], list[str], list[str | None]]
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(_Packed).decode
+_unpack_missed = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class Call(msgspec.Struct, gc=False):
     """One submission that reached the provider, whatever it was answered.
 
     `account` and `sender` are empty when the request could not be read, `status` is null when the
-    connection was closed instead of answered. `received_ns` is monotonic.
+    connection was closed instead of answered. `received_ns` is monotonic. `fault` is the one that
+    was drawn, scripted or an outage ("status": with a status of its own), or "ok".
     """
 
     number: int
@@ -41,6 +45,21 @@ class Call(msgspec.Struct, gc=False):
     count: int
     accepted: int
     status: int | None
+    fault: str
+
+
+class Sighting(msgspec.Struct, gc=False):
+    """One number in one call. `received_at` is `received_ns` in milliseconds since 1970.
+
+    `accepted`: taken in this call; not when it was rejected, or was known from before by its
+    reference.
+    """
+
+    call: int
+    received_ns: int
+    received_at: int
+    destination: str
+    accepted: bool
 
 
 class Acceptance(msgspec.Struct, gc=False):
@@ -68,10 +87,12 @@ class Log:
         self.accounts = array("I")
         self.senders = array("I")
         self.statuses = array("H")
+        self.faults = array("I")
         self._counts = array("I")
         self._bulk = array("B")
         self._firsts = array("q")
         self._packed: list[bytes] = []
+        self._packed_missed: list[bytes] = []
         self._total = 0
         self.names = [""]
         self._name_ids = {"": 0}
@@ -117,17 +138,22 @@ class Log:
         status: int,
         accepted: Sequence[Message] = (),
         *,
+        fault: str = "ok",
         bulk: bool = False,
     ) -> int:
-        """Log one call with the messages accepted from it; returns its position in this log."""
+        """Log one call with those of its messages that were accepted, in their order; returns its
+        position in this log.
+        """
         self._firsts.append(self.next_acceptance)
         self.received.append(received_ns)
         self.statuses.append(status)
+        self.faults.append(self._name_id(fault))
         self._bulk.append(bulk)
         self.accounts.append(self._name_id(submission.account if submission else ""))
         self.senders.append(self._name_id(submission.sender if submission else ""))
         self._counts.append(len(submission.messages) if submission else 0)
         self._packed.append(self._packed_texts(accepted) if accepted else b"")
+        self._packed_missed.append(_packed_missed(submission, accepted))
         self._total += len(accepted)
         return self.calls - 1
 
@@ -212,7 +238,37 @@ class Log:
             count=self._counts[position],
             accepted=end - self._firsts[position],
             status=self.statuses[position] or None,
+            fault=self.names[self.faults[position]],
         )
+
+    def sightings(
+        self, *, after: int = 0, limit: int | None = None, destination: str | None = None
+    ) -> Iterator[Sighting]:
+        """Which numbers were in the calls with a number above `after`: those accepted first, then
+        the others; at most `limit` of them, of one destination only if it is given.
+        """
+        every = (
+            sighting
+            for position in range(max(after - self._calls_before, 0), self.calls)
+            for sighting in self._sightings_in(position)
+            if destination is None or sighting.destination == destination
+        )
+        return islice(every, limit)
+
+    def _sightings_in(self, position: int) -> Iterator[Sighting]:
+        taken = self._unpacked(position)[0] if self._packed[position] else []
+        missed = self._packed_missed[position]
+        for destination, accepted in (
+            *((each, True) for each in taken),
+            *((each, False) for each in (_unpack_missed(missed) if missed else [])),
+        ):
+            yield Sighting(
+                call=self._calls_before + position + 1,
+                received_ns=self.received[position],
+                received_at=wall_ms(self.received[position]),
+                destination=destination,
+                accepted=accepted,
+            )
 
     def _packed_texts(self, accepted: Sequence[Message]) -> bytes:
         destinations = [message.destination for message in accepted]
@@ -230,3 +286,11 @@ class Log:
             self._name_ids[name] = len(self.names)
             self.names.append(name)
         return self._name_ids[name]
+
+
+def _packed_missed(submission: Submission | None, accepted: Sequence[Message]) -> bytes:
+    """The destinations of a call that were not accepted; mostly there are none."""
+    if submission is None or len(accepted) == len(submission.messages):
+        return b""
+    taken = set(map(id, accepted))
+    return _pack([each.destination for each in submission.messages if id(each) not in taken])

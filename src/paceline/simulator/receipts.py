@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-import aiohttp
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from paceline.simulator.moments import wall_time
+from paceline.simulator.posting import Posted, post, session
 from paceline.simulator.wire import encode
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
+
+    import aiohttp
 
     from paceline.simulator.controls import Receipts
     from paceline.simulator.log import Acceptance, Log
     from paceline.simulator.seeded import Dice
 
 RECEIPTS_PER_POST = 100
-DEFAULT_BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits before the tries after the first one; when they are used up, receipts are abandoned."""
-
-_POST_TIMEOUT = aiohttp.ClientTimeout(total=10)
-_SERVER_ERROR = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WALL_AHEAD_NS = time.time_ns() - time.monotonic_ns()
 
 DeliveryStatus = Literal["Sent", "Delivered", "Failure"]
-_Try = Literal["delivered", "again", "refused"]
 
 
 class Receipt(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
@@ -51,10 +46,6 @@ class Tally(msgspec.Struct):
     waiting: int = 0
     delivered: int = 0
     abandoned: int = 0
-
-
-def wall_time(monotonic_ns: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=(monotonic_ns + _WALL_AHEAD_NS) // 1000)
 
 
 def final_status(dice: Dice, receipts: Receipts | None, number: int) -> DeliveryStatus:
@@ -96,10 +87,7 @@ def _shuffled(dice: Dice, written: list[Receipt]) -> list[Receipt]:
 
 
 class ReceiptPoster:
-    """Posts receipts, again after a 5xx or a failed connection, for as long as the backoff lasts.
-
-    Any other answer but 2xx is taken as a refusal: those receipts are abandoned at once.
-    """
+    """Posts receipts, for as long as the backoff lasts; those that are refused are abandoned."""
 
     def __init__(self, dice: Dice, backoff_s: Sequence[float]) -> None:
         self._dice = dice
@@ -109,7 +97,7 @@ class ReceiptPoster:
         self.tally = Tally()
 
     async def open(self) -> None:
-        self._session = aiohttp.ClientSession(timeout=_POST_TIMEOUT)
+        self._session = session()
 
     async def close(self) -> None:
         """Stop posting; what still waits is lost, as when a provider goes away."""
@@ -136,29 +124,24 @@ class ReceiptPoster:
         receipts = write_receipts(self._dice, settings, acceptances, time.monotonic_ns())
         self.tally.waiting += len(receipts) - len(acceptances)
         for start in range(0, len(receipts), RECEIPTS_PER_POST):
-            post = receipts[start : start + RECEIPTS_PER_POST]
-            if not await self._settled(settings.url, post):
-                self._start(self._post_again(settings.url, post))
+            together = receipts[start : start + RECEIPTS_PER_POST]
+            if not await self._settled(settings.url, together):
+                self._start(self._post_again(settings.url, together))
 
-    async def _post_again(self, url: str, post: list[Receipt]) -> None:
+    async def _post_again(self, url: str, receipts: list[Receipt]) -> None:
         for wait_s in self._backoff_s:
             await asyncio.sleep(wait_s)
-            if await self._settled(url, post):
+            if await self._settled(url, receipts):
                 return
-        self._settle(len(post), delivered=False)
+        self._settle(len(receipts), delivered=False)
 
-    async def _settled(self, url: str, post: list[Receipt]) -> bool:
+    async def _settled(self, url: str, receipts: list[Receipt]) -> bool:
         """Try one post; False if it has to be tried again."""
         assert self._session is not None, "open() comes first"  # noqa: S101 -- for mypy
-        try:
-            async with self._session.post(
-                url, data=encode(post), headers={"Content-Type": "application/json"}
-            ) as answer:
-                if answer.status >= _SERVER_ERROR:
-                    return False
-                self._settle(len(post), delivered=answer.ok)
-        except (aiohttp.ClientError, TimeoutError):
+        posted = await post(self._session, url, encode(receipts))
+        if posted is Posted.AGAIN:
             return False
+        self._settle(len(receipts), delivered=posted is Posted.DELIVERED)
         return True
 
     def _settle(self, count: int, *, delivered: bool) -> None:

@@ -30,12 +30,16 @@ class Identifiers:
     def __init__(self, seed: int) -> None:
         self._message_head = _head(seed, "message")
         self._bulk_head = _head(seed, "bulk")
+        self._reply_head = _head(seed, "reply")
 
     def message(self, number: int) -> str:
         return f"{self._message_head}{number:012x}"
 
     def bulk(self, number: int) -> str:
         return f"{self._bulk_head}{number:012x}"
+
+    def reply(self, number: int) -> str:
+        return f"{self._reply_head}{number:012x}"
 
     def message_number(self, message_id: str) -> int | None:
         """The number behind one of our message ids; None if the id is not one of ours."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ from aiohttp import web
 
 from paceline.simulator.controls import Controls
 from paceline.simulator.intake import Intake
-from paceline.simulator.receipts import DEFAULT_BACKOFF_S, ReceiptPoster
+from paceline.simulator.posting import DEFAULT_BACKOFF_S
+from paceline.simulator.receipts import ReceiptPoster
+from paceline.simulator.replies import ReplyPoster
 from paceline.simulator.routes import application
 
 if TYPE_CHECKING:
@@ -30,12 +33,14 @@ else:
 
 _SHUTDOWN_S = 0.5
 """How long calls in progress may go on at the end; a slow answer is not worth more."""
+_CUT_OFF_S = 0.01
+"""As good as at once. No time at all would mean no end to aiohttp."""
 
 
 class Simulator:
-    """One simulated provider: state, log and receipts.
+    """One simulated provider: state, log, receipts and replies.
 
-    `receipt_backoff_s` are the waits before the tries after the first one.
+    `backoff_s` are the waits before a webhook's tries after the first one.
     """
 
     def __init__(
@@ -43,20 +48,22 @@ class Simulator:
         *,
         seed: int = 0,
         controls: Controls | None = None,
-        receipt_backoff_s: Sequence[float] = DEFAULT_BACKOFF_S,
+        backoff_s: Sequence[float] = DEFAULT_BACKOFF_S,
     ) -> None:
         self._intake = Intake(seed=seed, controls=controls or Controls())
-        self._poster = ReceiptPoster(self._intake.dice, receipt_backoff_s)
+        self._receipts = ReceiptPoster(self._intake.dice, backoff_s)
+        self._replies = ReplyPoster(self._intake.identifiers, backoff_s)
 
     @property
     def log(self) -> Log:
         """The log as it stands; a clear puts a new one in its place."""
         return self._intake.log
 
-    @property
-    def app(self) -> web.Application:
-        """A new application over this state, as each event loop needs its own."""
-        return application(self._intake, self._poster)
+    def app(self, shut: Callable[[float], None]) -> web.Application:
+        """A new application over this state, as each event loop needs its own; `shut` as in
+        `application`.
+        """
+        return application(self._intake, self._receipts, self._replies, shut=shut)
 
 
 @asynccontextmanager
@@ -64,13 +71,41 @@ async def running(
     simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
     """Serve in the current event loop; gives the address, `http://host:port`."""
-    runner = web.AppRunner(simulator.app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    outages: asyncio.Queue[float] = asyncio.Queue()
+    app = simulator.app(outages.put_nowait)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-        yield f"http://{host}:{runner.addresses[0][1]}"
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        port = runner.addresses[0][1]
+        shutting = asyncio.create_task(_shut_when_told(outages, runner, site, host, port))
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            shutting.cancel()
     finally:
         await runner.cleanup()
+
+
+async def _shut_when_told(
+    outages: asyncio.Queue[float], runner: web.AppRunner, site: web.TCPSite, host: str, port: int
+) -> None:
+    """Refuse new connections for as many seconds as each outage lasts, and end those there are,
+    whatever is in progress on them; then listen again.
+    """
+    while True:
+        seconds = await outages.get()
+        address = runner.addresses[0]
+        await site.stop()
+        # Bound, it keeps the port from others; as it does not listen, connections are refused.
+        with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as keeper:
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            keeper.bind(address)
+            assert runner.server is not None  # noqa: S101 -- for mypy
+            await asyncio.gather(runner.server.shutdown(_CUT_OFF_S), asyncio.sleep(seconds))
+            site = web.TCPSite(runner, host, port)
+            await site.start()
 
 
 def serve(

@@ -12,7 +12,9 @@ from paceline.simulator.log import NO_ANSWER
 from paceline.simulator.window import NS_PER_MS, busiest_window
 
 if TYPE_CHECKING:
-    from paceline.simulator.log import Log
+    from collections.abc import Iterator
+
+    from paceline.simulator.log import Acceptance, Log
 
 
 class Traffic(msgspec.Struct):
@@ -29,8 +31,9 @@ class AccountTraffic(Traffic):
 class Summary(msgspec.Struct):
     """`senders` spans the accounts: a tenant's limit does, and tests give each tenant a sender.
 
-    Calls that could not be read belong to no account and no sender; they are in `calls` and
-    `calls_by_status` ("dropped": the connection was closed instead of answered).
+    A duplicate is a text that the destination got before. Calls that could not be read belong to no
+    account and no sender; they are in `calls`, `calls_by_status` ("dropped": the connection was
+    closed instead of answered) and `calls_by_fault`.
     """
 
     accepted: int
@@ -38,10 +41,36 @@ class Summary(msgspec.Struct):
     duplicates: int
     calls: int
     calls_by_status: dict[str, int]
+    calls_by_fault: dict[str, int]
     accounts: dict[str, AccountTraffic]
     senders: dict[str, Traffic]
     max_in_window: int
     window_ms: int
+
+
+class Duplicate(msgspec.Struct):
+    """A text that one destination got more than once, with the ids of all of them in order."""
+
+    destination: str
+    text: str
+    message_ids: list[str]
+    references: list[str | None]
+
+
+def duplicates(log: Log) -> Iterator[Duplicate]:
+    """What was accepted more than once; goes through the log twice, to remember little of it."""
+    times = Counter(hash((each.destination, each.text)) for each in log.acceptances())
+    repeated: dict[tuple[str, str], list[Acceptance]] = {}
+    for each in log.acceptances():
+        if times[hash((each.destination, each.text))] > 1:
+            repeated.setdefault((each.destination, each.text), []).append(each)
+    for (destination, text), accepted in repeated.items():
+        yield Duplicate(
+            destination,
+            text,
+            [each.message_id for each in accepted],
+            [each.reference for each in accepted],
+        )
 
 
 def summarise(log: Log, window_ms: int) -> Summary:
@@ -77,6 +106,9 @@ def summarise(log: Log, window_ms: int) -> Summary:
         calls_by_status={
             "dropped" if status == NO_ANSWER else str(status): count
             for status, count in sorted(Counter(log.statuses).items())
+        },
+        calls_by_fault={
+            log.names[fault]: count for fault, count in sorted(Counter(log.faults).items())
         },
         accounts=accounts,
         senders={log.names[sender]: traffic(times) for sender, times in by_sender.items()},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 
@@ -9,6 +11,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 NonEmpty = Annotated[str, Meta(min_length=1)]
+MAX_REFERENCES = 1_000
+"""In one look-up."""
 
 
 class Sms(msgspec.Struct, gc=False):
@@ -27,11 +31,14 @@ class _Bulk(msgspec.Struct):
     messages: Annotated[list[Message], Meta(min_length=1)]
 
 
-class ErrorDetail(msgspec.Struct, gc=False):
-    """An error as the wire carries it."""
+class ErrorDetail(msgspec.Struct, gc=False, omit_defaults=True):
+    """An error as the wire carries it; `retryable` only where it is: the message was not accepted
+    this time and may be another time.
+    """
 
     code: str
     description: str
+    retryable: bool = False
 
 
 class Entry(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
@@ -66,6 +73,12 @@ class MessageStatus(msgspec.Struct, rename="camel"):
     message_parts: int
 
 
+class Known(msgspec.Struct):
+    """The answer to a look-up of several references: those of them that are known."""
+
+    messages: list[MessageStatus]
+
+
 class Submission(msgspec.Struct):
     """The messages of one call, all of one traffic account and one sender."""
 
@@ -86,8 +99,20 @@ class Refusal(Exception):  # noqa: N818 -- the provider refuses, which is an ans
         self.detail = ErrorDetail(code, description)
 
 
+class _References(msgspec.Struct):
+    references: Annotated[list[NonEmpty], Meta(min_length=1, max_length=MAX_REFERENCES)]
+
+
+class UnknownMessage(Refusal):
+    """404: nothing that was accepted has this id or this reference."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "UNKNOWN_MESSAGE", "no such message")
+
+
 _read_bulk = msgspec.json.Decoder(_Bulk).decode
 _read_single = msgspec.json.Decoder(Message).decode
+_read_references = msgspec.json.Decoder(_References).decode
 encode = msgspec.json.Encoder().encode
 
 
@@ -100,17 +125,34 @@ def read_submission(body: bytes, *, bulk: bool) -> Submission:
     Raises:
         Refusal: 400 naming the field at fault.
     """
-    try:
+    with refused_when_unreadable():
         messages = _read_bulk(body).messages if bulk else [_read_single(body)]
-    except msgspec.ValidationError as error:
-        raise Refusal(400, "INVALID_FIELD", str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, "MALFORMED_JSON", str(error)) from error
     return Submission(
         account=_only("trafficAccountId", {m.traffic_account_id for m in messages}),
         sender=_only("sms.sender", {m.sms.sender for m in messages}),
         messages=messages,
     )
+
+
+def read_references(body: bytes) -> list[str]:
+    """Read a look-up of several references.
+
+    Raises:
+        Refusal: 400 naming the field at fault.
+    """
+    with refused_when_unreadable():
+        return _read_references(body).references
+
+
+@contextmanager
+def refused_when_unreadable() -> Iterator[None]:
+    """Turn what is wrong with a document into the 400 that it gets."""
+    try:
+        yield
+    except msgspec.ValidationError as error:
+        raise Refusal(400, "INVALID_FIELD", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal(400, "MALFORMED_JSON", str(error)) from error
 
 
 def _only(field: str, values: set[str]) -> str:

@@ -12,7 +12,14 @@ from paceline.domain.errors import NotFoundError
 from paceline.domain.outcome import Outcome
 from paceline.domain.verdict import Close, Hold, Policy, Reopen, effect_on_account
 from paceline.storage.database import AnyRow, now
-from paceline.storage.schema import account_turns, installation, tenants, traffic_accounts
+from paceline.storage.schema import (
+    account_turns,
+    campaigns,
+    installation,
+    tenants,
+    traffic_accounts,
+)
+from paceline.storage.sealing import Sealer, SecretError, is_sealed
 
 _WHY_LENGTH = 300
 
@@ -80,6 +87,15 @@ def _changes(account: AnyRow, effect: Reopen | Close | Hold, at: int) -> dict[st
             return {"failures": 0, "closed_at": None, "closed_why": None}
 
 
+def hold(connection: Connection, account_id: int, why: str) -> None:
+    """Send nothing on an account until an operator releases it."""
+    connection.execute(
+        update(traffic_accounts)
+        .where(traffic_accounts.c.id == account_id, traffic_accounts.c.held_at.is_(None))
+        .values(held_at=now(connection), held_why=why[:_WHY_LENGTH])
+    )
+
+
 def release(connection: Connection, account_id: int) -> AnyRow:
     """An operator says that the account works again: end its hold and forget its failures."""
     connection.execute(
@@ -109,6 +125,15 @@ def get(connection: Connection, account_id: int) -> AnyRow:
     if row is None:
         raise NotFoundError("traffic account", account_id)
     return row
+
+
+def of_campaign(connection: Connection, campaign_id: int) -> AnyRow:
+    """The account that a campaign sends with."""
+    return connection.execute(
+        select(traffic_accounts)
+        .join(campaigns, campaigns.c.account_id == traffic_accounts.c.id)
+        .where(campaigns.c.id == campaign_id)
+    ).one()
 
 
 def usable(connection: Connection, tenant_id: int, account_id: int | None) -> AnyRow:
@@ -148,20 +173,21 @@ def all_of(connection: Connection, tenant_id: int | None = None) -> list[AnyRow]
     return list(connection.execute(query))
 
 
-def keep(connection: Connection, *, name: str, values: Mapping[str, Any]) -> AnyRow:
+def keep(
+    connection: Connection, *, name: str, values: Mapping[str, Any], sealer: Sealer | None = None
+) -> AnyRow:
     """Make the account of this name, or bring the one there is up to ``values``.
 
     Args:
         connection: of a write transaction.
         name: unique among accounts.
         values: columns of ``traffic_accounts``; ``provider``, ``base_url``, ``external_id``,
-            ``api_key`` and ``sender`` are needed for a new one.
+            ``api_key`` (plain) and ``sender`` are needed for a new one.
+        sealer: seals the key; None leaves it plain, until a process starts that has one.
     """
-    row = connection.execute(
-        select(traffic_accounts.c.id).where(traffic_accounts.c.name == name)
-    ).first()
+    row = by_name(connection, name)
     if row is not None:
-        return change(connection, row.id, values)
+        return change(connection, row.id, values, sealer=sealer)
     account_id = connection.execute(
         insert(traffic_accounts).returning(traffic_accounts.c.id),
         {
@@ -169,24 +195,60 @@ def keep(connection: Connection, *, name: str, values: Mapping[str, Any]) -> Any
             "webhook_token": secrets.token_urlsafe(32),
             "options": {},
             "created_at": now(connection),
-            **values,
+            **_sealed(values, sealer),
         },
     ).scalar_one()
     connection.execute(insert(account_turns), {"account_id": account_id})
     return get(connection, account_id)
 
 
-def change(connection: Connection, account_id: int, values: Mapping[str, Any]) -> AnyRow:
+def by_name(connection: Connection, name: str) -> AnyRow | None:
+    return connection.execute(
+        select(traffic_accounts).where(traffic_accounts.c.name == name)
+    ).first()
+
+
+def change(
+    connection: Connection,
+    account_id: int,
+    values: Mapping[str, Any],
+    *,
+    sealer: Sealer | None = None,
+) -> AnyRow:
     """Change columns of an account, its limits among them; they hold from the next intent on.
+
+    ``api_key`` is plain, and sealed by ``sealer`` as in ``keep``.
 
     Raises:
         NotFoundError: there is none with this id.
     """
-    if values:
+    stored = get(connection, account_id)
+    if changed := _sealed(values, sealer, stored.api_key):
         connection.execute(
-            update(traffic_accounts).where(traffic_accounts.c.id == account_id).values(**values)
+            update(traffic_accounts).where(traffic_accounts.c.id == account_id).values(**changed)
         )
     return get(connection, account_id)
+
+
+def _sealed(
+    values: Mapping[str, Any], sealer: Sealer | None, stored: str | None = None
+) -> Mapping[str, Any]:
+    """The columns as they are to be stored. A key that is the stored one already is left alone: no
+    two seals are alike, and adapters would take a new one for a new key.
+    """
+    key = values.get("api_key")
+    if key is None or sealer is None:
+        return values
+    if stored is not None and is_sealed(stored) and _opens_to(sealer, stored, key):
+        return {name: value for name, value in values.items() if name != "api_key"}
+    return {**values, "api_key": sealer.seal(key)}
+
+
+def _opens_to(sealer: Sealer, stored: str, key: str) -> bool:
+    try:
+        return sealer.open(stored) == key
+    except SecretError:
+        return False
 
 
 def make_default(connection: Connection, account_id: int) -> None:

@@ -91,6 +91,13 @@ def give_back(connection: Connection, batch: ReservedBatch) -> None:
     connection.execute(_GIVE_BACK, {"batch": batch.id, "held": batch.fence, "now": now(connection)})
 
 
+def leave_in_doubt(connection: Connection, batch: ReservedBatch) -> None:
+    """Leave a reserved batch that is in doubt to its operator: it must not be sent any more."""
+    connection.execute(
+        _LEAVE_IN_DOUBT, {"batch": batch.id, "held": batch.fence, "now": now(connection)}
+    )
+
+
 def lock_reserved(connection: Connection, batch: ReservedBatch) -> None:
     """Lock a batch that we have reserved.
 
@@ -116,3 +123,4 @@ _GIVE_BACK = (
     )
     .values(status=BatchStatus.QUEUED, lease_until=None, updated_at=bindparam("now"))
 )
+_LEAVE_IN_DOUBT = _GIVE_BACK.values(status=BatchStatus.UNCONFIRMED)

@@ -10,12 +10,18 @@ from paceline.domain import campaign as domain
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
-from paceline.storage import counters
+from paceline.domain.webhook_event import EventType
+from paceline.storage import counters, webhook_events
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, campaigns, lists, messages
 
 CANCEL_CHUNK = 20_000
 """Messages that one transaction of a cancellation fails, about."""
+_EVENTS = {
+    CampaignVerb.PAUSE: EventType.CAMPAIGN_PAUSED,
+    CampaignVerb.RESUME: EventType.CAMPAIGN_RESUMED,
+}
+"""What is told of a verb; making and scheduling a campaign is nobody's news."""
 
 
 def create(
@@ -123,6 +129,8 @@ def change(
     """
     row = lock_for(connection, tenant_id, campaign_id, verb)
     _set(connection, campaign_id, domain.after(verb, CampaignStatus(row.status)), **values)
+    if (event := _EVENTS.get(verb)) is not None:
+        webhook_events.campaign(connection, campaign_id, event)
     return get(connection, tenant_id, campaign_id)
 
 
@@ -130,6 +138,7 @@ def fail(connection: Connection, campaign_id: int) -> None:
     """Fail a scheduled campaign that has nobody to send to."""
     row = lock_for(connection, None, campaign_id, CampaignVerb.FAIL)
     _set(connection, row.id, CampaignStatus.FAILED, completed_at=now(connection))
+    webhook_events.campaign(connection, row.id, EventType.CAMPAIGN_FAILED)
 
 
 def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
@@ -150,6 +159,7 @@ def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
         launching=False,
         completed_at=now(connection),
     )
+    webhook_events.campaign(connection, campaign_id, EventType.CAMPAIGN_CANCELLED)
     return get(connection, tenant_id, campaign_id)
 
 
@@ -182,6 +192,7 @@ def sweep_cancelled(connection: Connection, campaign_id: int) -> bool:
     _end_batches(connection, certain, BatchStatus.CANCELLED, at)
     _end_batches(connection, doubtful, BatchStatus.UNCONFIRMED, at)
     counters.add(connection, campaign_id, at=at, queued=-failed, failed=failed)
+    webhook_events.batches(connection, certain + doubtful, at)
     return len(chosen) < len(rows)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
@@ -15,7 +15,8 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, select, updat
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.domain.outcome import Answered
-from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Tries, Verdict
+from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Split, Tries, Verdict
+from paceline.storage import doubt, splitting
 from paceline.storage.among import among
 from paceline.storage.counters import Tally
 from paceline.storage.database import READ_AT, AnyRow, is_postgres, read_at
@@ -33,6 +34,8 @@ class Recorded:
     verdict: Verdict | None
     sent: int = 0
     failed: int = 0
+    was_scout: bool = False
+    """The rest of a batch that was rejected whole waits for what became of this one."""
 
 
 @dataclass(slots=True)
@@ -122,6 +125,8 @@ def conclude(
     """Carry out the verdict on the messages. What becomes of the batch and of the campaign's
     counters goes to the conclusions, which the caller has to write.
     """
+    if isinstance(verdict, Split) and campaign_status != CampaignStatus.CANCELLED:
+        return _take_apart(connection, batch, verdict, at, conclusions)
     doubtful = _count_in_doubt(connection, batch.id) if batch.in_doubt else 0
     sent = failed = 0
     if isinstance(verdict, Settle):
@@ -129,6 +134,8 @@ def conclude(
         if (whole := conclusions.sent_whole.get(batch.id)) is not None:
             sent = whole
         else:
+            if campaign_status == CampaignStatus.CANCELLED:
+                verdict = _without_tries(verdict)
             sent, failed = _settle(connection, batch, verdict, at, *answered)
     elif isinstance(verdict, Fail):
         failed = _fail_batch(connection, batch.id, verdict.reason, verdict.error, at)
@@ -149,7 +156,36 @@ def conclude(
         failed=failed,
         unconfirmed=still_doubtful - doubtful,
     )
-    return Recorded(verdict, sent, failed)
+    return Recorded(verdict, sent, failed, was_scout=batch.sibling_id is not None)
+
+
+def _take_apart(
+    connection: Connection, batch: AnyRow, verdict: Split, at: int, conclusions: Conclusions
+) -> Recorded:
+    """Queue a batch in smaller ones. That a call was rejected whole is proof: what was in doubt is
+    so no more. That we would not even make it is none.
+    """
+    proof = batch.status != BatchStatus.RESERVED
+    if proof and batch.in_doubt:
+        doubt.end(connection, batch, at)
+        batch = lock_batch(connection, batch.id)
+    error = verdict.error[:ERROR_LENGTH]
+    generation = batch.generation + proof
+    due_at = splitting.divide(
+        connection, batch, error, at, generation=generation, too_large=verdict.too_large
+    )
+    again = {"due": due_at, "generation_after": generation}
+    move = _moved(batch, GiveBack(error), at, in_doubt=bool(batch.in_doubt))
+    conclusions.moves.append(move | again)
+    return Recorded(verdict)
+
+
+def _without_tries(verdict: Settle) -> Settle:
+    """In a cancelled campaign nothing is tried again."""
+    passing = verdict.rejected_for_now
+    if not isinstance(passing, Retry):
+        return verdict
+    return replace(verdict, rejected_for_now=Fail(Reason.CANCELLED, passing.error))
 
 
 def _into_cancelled(batch: AnyRow, verdict: Verdict) -> Verdict:
@@ -172,8 +208,17 @@ def _settle(
     failed = 0
     if outcome.rejections and verdict.rejection_is_proof:
         by_cause: dict[tuple[str, str], list[int]] = defaultdict(list)
+        passing: list[int] = []
         for position, rejection in outcome.rejections.items():
-            by_cause[rejection.reason, str(rejection)].append(message_ids[position])
+            if rejection.retryable and isinstance(verdict.rejected_for_now, Retry):
+                passing.append(message_ids[position])
+            else:
+                reason = rejection.reason
+                if rejection.retryable and isinstance(verdict.rejected_for_now, Fail):
+                    reason = verdict.rejected_for_now.reason
+                by_cause[reason, str(rejection)].append(message_ids[position])
+        if passing and isinstance(verdict.rejected_for_now, Retry):
+            _carry_on(connection, batch, passing, verdict.rejected_for_now, at)
         for (reason, error), ids in by_cause.items():
             failed += fail_messages(
                 connection, ids, reason=Reason(reason), error=error, at=at, even_in_doubt=True
@@ -184,6 +229,31 @@ def _settle(
         statement = statement.where(messages.c.id.not_in(undecided))
     sent = connection.execute(statement, {"batch": batch.id, "now": at}).rowcount
     return sent, failed
+
+
+def _carry_on(
+    connection: Connection, batch: AnyRow, message_ids: Sequence[int], again: Retry, at: int
+) -> None:
+    """Queue messages that were rejected for now in a batch of their own, with the batch's tries."""
+    tries = _tries_before(batch) + 1
+    if batch.in_doubt:
+        connection.execute(_CERTAIN_AFTER_ALL, {"ids": list(message_ids)})
+    splitting.split_off(
+        connection,
+        batch,
+        message_ids,
+        at,
+        status=BatchStatus.QUEUED,
+        tries=tries,
+        retry_count=tries,
+        due_at=at + again.delay_ms,
+        generation=batch.generation + 1,
+        error=again.error[:ERROR_LENGTH],
+        in_doubt=False,
+        doubt_since=None,
+        sibling_id=None,
+        rejected=None,
+    )
 
 
 def _fail_batch(connection: Connection, batch_id: int, reason: Reason, error: str, at: int) -> int:
@@ -206,6 +276,7 @@ def _moved(batch: AnyRow, verdict: Verdict, at: int, *, in_doubt: bool) -> dict[
         "due": batch.due_at,
         "generation_after": batch.generation,
         "tries_after": batch.tries,
+        "confirm": None,
     }
     match verdict:
         case Retry():
@@ -224,6 +295,8 @@ def _moved(batch: AnyRow, verdict: Verdict, at: int, *, in_doubt: bool) -> dict[
             # Not in doubt after all: receipts have proven every message meanwhile.
             move["status_after"] = BatchStatus.UNCONFIRMED if in_doubt else BatchStatus.DONE
             move["tries_after"] = tries
+            if in_doubt and isinstance(verdict, Doubt) and verdict.ask_in_ms is not None:
+                move["confirm"] = at + verdict.ask_in_ms
     return move
 
 
@@ -280,8 +353,12 @@ _MOVE = (
         in_doubt=bindparam("in_doubt_after"),
         doubt_since=bindparam("doubtful_since"),
         lease_until=None,
+        confirm_at=bindparam("confirm"),
         updated_at=bindparam("at"),
     )
+)
+_CERTAIN_AFTER_ALL = (
+    update(messages).where(among(messages.c.id, "ids"), _QUEUED).values(in_doubt=False)
 )
 _DOUBT_MESSAGES = (
     update(messages).where(messages.c.batch_id == _BATCH, _QUEUED).values(in_doubt=True)

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, func, select, update
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import ConflictError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
+from paceline.storage import audit_log, counters, webhook_events
 from paceline.storage import campaigns as campaigns_table
-from paceline.storage import counters
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, messages
 
@@ -79,9 +79,9 @@ def undecided(connection: Connection, tenant_id: int, campaign_id: int) -> Seque
     )
 
 
-def decide(connection: Connection, batch_id: int, decision: Decision) -> int:
+def decide(connection: Connection, batch_id: int, decision: Decision, *, actor: str) -> int:
     """Carry out an operator's decision on one unconfirmed batch; return how many messages it
-    concerned (0: the batch was settled meanwhile).
+    concerned (0: the batch was settled meanwhile). ``actor`` is who decided, for the audit log.
 
     Raises:
         ConflictError: a resend is asked for and the campaign is cancelled.
@@ -115,6 +115,16 @@ def decide(connection: Connection, batch_id: int, decision: Decision) -> int:
         sent=doubtful if decision is Decision.ACCEPT else 0,
         failed=doubtful if decision is Decision.FAIL else 0,
     )
+    audit_log.write(
+        connection,
+        tenant_id=batch.tenant_id,
+        actor=actor,
+        action=f"unconfirmed.{decision}",
+        subject=f"batch {batch_id}" if campaign_id is None else f"campaign {campaign_id}",
+        batch_id=batch_id,
+        messages=int(doubtful),
+    )
+    webhook_events.batches(connection, [batch_id], at)
     return int(doubtful)
 
 
@@ -137,6 +147,7 @@ def _move(connection: Connection, batch: AnyRow, decision: Decision, at: int) ->
         "status": BatchStatus.DONE,
         "in_doubt": False,
         "doubt_since": None,
+        "confirm_at": None,
         "updated_at": at,
     }
     if decision is Decision.RESEND:

@@ -13,7 +13,7 @@ from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Denied, Granted, Limit, Window
 from paceline.domain.message import BatchStatus
 from paceline.storage.among import among
-from paceline.storage.batches import Attempt, ReservedBatch, give_back
+from paceline.storage.batches import Attempt, ReservedBatch, give_back, leave_in_doubt
 from paceline.storage.database import READ_AT, AnyRow, now, read_at
 from paceline.storage.limits import Pacing, limit_of
 from paceline.storage.opt_outs import newly_suppressed
@@ -38,6 +38,8 @@ class Wish:
     batch: ReservedBatch
     size: int
     lead_ms: int = 0
+    dedupe_horizon_ms: int | None = None
+    """For how long the provider remembers a reference, if it deduplicates and forgets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +205,24 @@ class _Passage:
         fences = {row.id: row.fence for row in found}
         if found:
             self.at = read_at(self.connection, found[0])
+        doubted_since = {row.id: row.doubt_since for row in found if row.in_doubt}
         left = []
         for wish in wishes:
-            if fences.get(wish.batch.id) == wish.batch.fence:
-                left.append(wish)
-            else:
+            if fences.get(wish.batch.id) != wish.batch.fence:
                 self.said[wish.batch.id] = Lost()
+            elif self._forgotten(wish, doubted_since.get(wish.batch.id)):
+                leave_in_doubt(self.connection, wish.batch)
+                self.said[wish.batch.id] = Gone("in doubt for longer than the provider remembers")
+            else:
+                left.append(wish)
         return left
+
+    def _forgotten(self, wish: Wish, doubted_since: int | None) -> bool:
+        """Whether the provider may take it for new: it may have waited here for its permit."""
+        horizon = wish.dedupe_horizon_ms
+        return (
+            horizon is not None and doubted_since is not None and self.at - doubted_since >= horizon
+        )
 
     def look_at_windows(self, used: Sequence[Used]) -> None:
         """Read them as they were when the batches were locked, with what was used before its stamp
@@ -389,7 +402,13 @@ _LOCK_ACCOUNT = (
     .with_for_update(key_share=True)
 )
 _LOCK_BATCHES = (
-    select(batches.c.id, batches.c.fence, READ_AT)
+    select(
+        batches.c.id,
+        batches.c.fence,
+        batches.c.in_doubt,
+        batches.c.doubt_since,
+        READ_AT,
+    )
     .where(among(batches.c.id, "ids"), batches.c.status == BatchStatus.RESERVED)
     .order_by(batches.c.id)
     .with_for_update()

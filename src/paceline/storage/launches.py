@@ -34,7 +34,8 @@ from paceline.domain.campaign import CampaignStatus, CampaignVerb
 from paceline.domain.errors import EmptyAudienceError
 from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.template import compile_text
-from paceline.storage import counters
+from paceline.domain.webhook_event import EventType
+from paceline.storage import counters, webhook_events
 from paceline.storage.batches import BLOCK, new_block, open_lane
 from paceline.storage.campaigns import lock_for
 from paceline.storage.database import insert_new, is_postgres, now
@@ -110,6 +111,7 @@ def start(
     open_lane(connection, campaign.account_id, campaign.tenant_id)
     launched = write_chunk(connection, campaign.id)
     assert launched is not None  # noqa: S101 - its row was inserted above
+    webhook_events.campaign(connection, campaign.id, EventType.CAMPAIGN_STARTED)
     return launched
 
 

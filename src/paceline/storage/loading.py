@@ -108,6 +108,7 @@ def _with_account(*more: Any) -> Select[Any]:
             traffic_accounts.c.api_key,
             traffic_accounts.c.options,
             traffic_accounts.c.server_error,
+            traffic_accounts.c.webhook_token,
             traffic_accounts.c.rate_max,
             traffic_accounts.c.rate_window_ms,
             tenants.c.id.label("tenant_id"),

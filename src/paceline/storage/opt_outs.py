@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, select, update
 
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
-from paceline.storage import counters
-from paceline.storage.batches import ReservedBatch, lock_reserved, new_block
+from paceline.storage import counters, splitting, webhook_events
+from paceline.storage.batches import ReservedBatch, lock_reserved
 from paceline.storage.conclusion import fail_messages
 from paceline.storage.database import now
-from paceline.storage.schema import attempts, batches, messages, suppressions, tenants
+from paceline.storage.schema import batches, messages, suppressions, tenants
 
 
 def newly_suppressed(connection: Connection, batch: ReservedBatch) -> list[int]:
@@ -58,6 +58,8 @@ def drop(connection: Connection, batch: ReservedBatch) -> tuple[list[int], Reser
             "now": at,
         },
     )
+    if dropped:
+        webhook_events.batches(connection, [batch.id], at)
     return dropped, replace(batch, seen_opt_outs=opt_outs)
 
 
@@ -65,31 +67,11 @@ def _keep_apart_those_in_doubt(connection: Connection, batch: ReservedBatch, at:
     in_doubt = newly_suppressed(connection, batch)
     if not in_doubt:
         return
-    apart = new_block(connection)
     source = connection.execute(select(batches).where(batches.c.id == batch.id)).one()
-    connection.execute(
-        batches.insert(),
-        {
-            **source._mapping,  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
-            "id": apart,
-            "status": BatchStatus.UNCONFIRMED,
-            "size": len(in_doubt),
-            "lease_until": None,
-            "updated_at": at,
-        },
-    )
-    connection.execute(update(messages).where(messages.c.id.in_(in_doubt)).values(batch_id=apart))
-    connection.execute(_COPY_ATTEMPTS, {"batch": batch.id, "apart": apart})
+    apart = splitting.split_off(connection, source, in_doubt, at, status=BatchStatus.UNCONFIRMED)
+    splitting.copy_attempts(connection, batch.id, apart)
 
 
-# A receipt that knows a message by our reference only finds it by the attempts of its batch.
-_COPIED = [column for column in attempts.c if column.name not in {"id", "batch_id"}]
-_COPY_ATTEMPTS = insert(attempts).from_select(
-    ["batch_id", *(column.name for column in _COPIED)],
-    select(bindparam("apart", type_=BigInteger), *_COPIED).where(
-        attempts.c.batch_id == bindparam("batch")
-    ),
-)
 _NEWLY_SUPPRESSED = (
     select(messages.c.id)
     .where(

@@ -6,7 +6,7 @@ made again except a verdict that says so (``domain.verdict``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,18 +14,27 @@ from sqlalchemy import BindParameter, Connection, bindparam, select, update
 
 from paceline.domain.errors import RateLimitExceeded
 from paceline.domain.message import BatchStatus, Reason
-from paceline.domain.outcome import Answered, NoAnswer, Outcome, OutcomeKind, ServerError
+from paceline.domain.outcome import (
+    Answered,
+    NoAnswer,
+    Outcome,
+    OutcomeKind,
+    Rejection,
+    ServerError,
+)
 from paceline.domain.verdict import (
     Doubt,
     Fail,
     GiveBack,
     Policy,
     Settle,
+    Split,
     Verdict,
     judge,
     judge_denial,
+    judge_silence,
 )
-from paceline.storage import accounts, counters, doubt
+from paceline.storage import accounts, counters, doubt, webhook_events
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import (
     ERROR_LENGTH,
@@ -53,12 +62,15 @@ class Result:
     policy: Policy
 
 
-def record(connection: Connection, results: Sequence[Result]) -> list[Recorded]:
+def record(
+    connection: Connection, results: Sequence[Result], *, tell: frozenset[int] = frozenset()
+) -> list[Recorded]:
     """Write down what submissions told us; return what became of their batches, in their order.
 
     Args:
         connection: of a write transaction.
         results: at most one of each attempt.
+        tell: tenants that want to be told of their messages.
     """
     # Before the locks: it needs none, and other batches wait for the campaigns'.
     _remember_ids(connection, results)
@@ -84,6 +96,8 @@ def record(connection: Connection, results: Sequence[Result]) -> list[Recorded]:
         for each in judged
     ]
     conclusions.write(connection, at)
+    if told := [each.batch.id for each in judged if each.verdict and each.batch.tenant_id in tell]:
+        webhook_events.batches(connection, told, at)
     return recorded
 
 
@@ -113,7 +127,8 @@ def _judged(connection: Connection, batch: AnyRow, result: Result, at: int) -> _
     if _ends_its_own_doubt(batch, attempt, outcome):
         doubt.end(connection, batch, at)
         batch = lock_batch(connection, batch.id)
-    return _Judged(result, batch, judge(outcome, tries_of(batch, at), result.policy))
+    size = len(result.message_ids)
+    return _Judged(result, batch, judge(outcome, tries_of(batch, at), result.policy, size=size))
 
 
 def _carry_out(
@@ -140,6 +155,15 @@ def record_unsent(
     accounts.feel(connection, batch.account_id, outcome, None, policy)
     return _conclude_reserved(
         connection, batch, campaign_status, lambda tries: judge(outcome, tries, policy)
+    )
+
+
+def divide(connection: Connection, batch: ReservedBatch, most: int) -> Recorded:
+    """Take a reserved batch apart that has more messages than the provider takes in a call."""
+    campaign_status = counters.lock(connection, batch.campaign_id)
+    rejection = Rejection("too_large", f"at most {most} messages in a call")
+    return _conclude_reserved(
+        connection, batch, campaign_status, lambda _tries: Split(rejection, too_large=True)
     )
 
 
@@ -201,12 +225,22 @@ def void(connection: Connection, attempt: Attempt, lease_ms: int) -> ReservedBat
 
 
 def expire(
-    connection: Connection, batch_id: int, *, all_of_them: bool = False
+    connection: Connection,
+    batch_id: int,
+    policy_of: Callable[[AnyRow], Policy],
+    *,
+    all_of_them: bool = False,
 ) -> BatchStatus | None:
-    """Take a batch back from a worker whose lease ran out; ``all_of_them``: whatever its lease.
+    """Take a batch back from a worker whose lease ran out.
 
     A reservation is queued again. A submission is unconfirmed, never queued; its fence is kept, so
     that a late answer still settles it.
+
+    Args:
+        connection: of a write transaction.
+        batch_id: the batch.
+        policy_of: the policy on an account, from its row.
+        all_of_them: whatever its lease.
     """
     campaign_id = connection.execute(
         select(batches.c.campaign_id).where(batches.c.id == batch_id)
@@ -221,7 +255,9 @@ def expire(
         connection.execute(
             _LOST, {"batch": batch_id, "held": batch.fence, "now": at, "error": error}
         )
-        _concluded(connection, batch, campaign_status, Doubt(error), at)
+        policy = policy_of(accounts.get(connection, batch.account_id))
+        verdict = judge_silence(error, tries_of(batch, at), policy)
+        _concluded(connection, batch, campaign_status, verdict, at)
         return BatchStatus.UNCONFIRMED
     _concluded(connection, batch, campaign_status, GiveBack(""), at)
     return BatchStatus.QUEUED
@@ -243,6 +279,7 @@ def _concluded(
     conclusions = Conclusions()
     recorded = conclude(connection, batch, campaign_status, verdict, at, conclusions)
     conclusions.write(connection, at)
+    webhook_events.batches(connection, [batch.id], at)
     return recorded
 
 

@@ -25,7 +25,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from paceline.domain.message import Delivery, MessageStatus, parse_reference
 from paceline.domain.receipt import Standing, best, stand
-from paceline.storage import counters
+from paceline.domain.webhook_event import EventType
+from paceline.storage import counters, suppressions, webhook_events
 from paceline.storage import provider_messages as names
 from paceline.storage.among import among
 from paceline.storage.database import AnyRow, insert_new, is_postgres, now
@@ -43,6 +44,9 @@ LONGEST_WAIT_MS = 3_600_000
 FOLD_AT_ONCE = 500
 KEPT_MS = 3 * 24 * 3_600_000
 """A receipt whose message is not known yet is looked at again from 1 s on, for three days."""
+BLOCKED = "21610"
+"""The error of a receipt that says the provider refuses the number at its person's wish (Twilio's
+code, its error reference)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def fold(connection: Connection, *, limit: int = FOLD_AT_ONCE) -> Folded:
     late = _match_late(connection, [row for row in taken if row.message_id is None])
     matched: list[int] = []
     message_ids: set[int] = set()
+    blocked: set[int] = set()
     reports: dict[tuple[int, str], str] = {}
     unmatched: list[AnyRow] = []
     for row in taken:
@@ -105,7 +110,9 @@ def fold(connection: Connection, *, limit: int = FOLD_AT_ONCE) -> Folded:
         matched.append(row.id)
         message_ids.add(message_id)
         reports[key] = _best(reports.get(key, Delivery.NONE), row.delivery)
-    changed = _apply(connection, reports, sorted(message_ids), at)
+        if row.error == BLOCKED:
+            blocked.add(message_id)
+    changed = _apply(connection, reports, sorted(message_ids), sorted(blocked), at)
     connection.execute(_DELETE, {"ids": matched})
     dropped = _postpone(connection, unmatched, at)
     return Folded(len(taken), len(matched), changed, dropped)
@@ -162,15 +169,23 @@ def _adopt_by_reference(connection: Connection, account_id: int, rows: list[AnyR
 
 
 def _apply(
-    connection: Connection, reports: dict[tuple[int, str], str], message_ids: list[int], at: int
+    connection: Connection,
+    reports: dict[tuple[int, str], str],
+    message_ids: list[int],
+    blocked: list[int],
+    at: int,
 ) -> int:
-    """Lock campaigns, then messages; write each message's new standing; return how many changed."""
+    """Lock campaigns, then the tenants of the ``blocked``, then messages; write each message's new
+    standing; return how many changed.
+    """
     if not message_ids:
         return 0
     ids = {"ids": message_ids}
     campaign_ids = connection.execute(_CAMPAIGNS_OF, ids).scalars()
     for campaign_id in sorted(i for i in campaign_ids if i is not None):
         counters.lock(connection, campaign_id)
+    if blocked:
+        suppressions.block_recipients(connection, blocked)
     before = connection.execute(_LOCK_MESSAGES, ids).all()
     if any(report in _FAILURES for report in reports.values()):
         # Another attempt may have been accepted, and then the message has not failed.
@@ -184,7 +199,26 @@ def _apply(
     _write(connection, changed, at)
     rows = [row for group in changed.values() for row in group]
     _settle_batches(connection, {row.batch_id for row in rows if row.in_doubt}, at)
+    webhook_events.messages(connection, _events(changed), at)
     return len(rows)
+
+
+def _events(changed: Mapping[Standing, Sequence[AnyRow]]) -> dict[int, EventType]:
+    """What there is to tell of messages whose delivery is known now, or is another now."""
+    return {
+        row.id: _EVENTS[standing.delivery]
+        for standing, rows in changed.items()
+        if standing.delivery in _EVENTS
+        for row in rows
+        if row.delivery != standing.delivery
+    }
+
+
+_EVENTS = {
+    Delivery.DELIVERED: EventType.MESSAGE_DELIVERED,
+    Delivery.UNDELIVERED: EventType.MESSAGE_UNDELIVERED,
+    Delivery.EXPIRED: EventType.MESSAGE_UNDELIVERED,
+}
 
 
 def _improve(
@@ -336,6 +370,7 @@ _DUE = (
         receipts.c.account_id,
         receipts.c.reference,
         receipts.c.delivery,
+        receipts.c.error,
         receipts.c.received_at,
         receipts.c.tries,
         _PROVIDER_ID.label("provider_id"),

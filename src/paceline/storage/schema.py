@@ -520,6 +520,7 @@ inbound_messages = Table(
     _moment("received_at"),
     UniqueConstraint("account_id", "provider_message_id"),
     Index(None, "tenant_id", "id"),
+    Index(None, "tenant_id", "phone", "id"),
     comment="Replies. `phone` wrote `text` to `number`; `tenant_id` NULL: nobody's that we know "
     "of, so nothing came of it.",
     **NEVER_REUSED,

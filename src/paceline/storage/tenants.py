@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sqlalchemy import Connection, insert, select, update
@@ -27,6 +27,13 @@ class Caller:
     tenant_id: int
     key_id: int
     admin: bool
+    name: str = field(default="", compare=False)
+    """The key's, to tell people apart in the audit log."""
+
+    @property
+    def actor(self) -> str:
+        """What the audit log calls them."""
+        return f"key {self.key_id} ({self.name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,7 @@ def authenticate(connection: Connection, key: PresentedKey) -> Caller | None:
         select(api_keys).where(api_keys.c.hint == key.hint, api_keys.c.revoked_at.is_(None))
     ):
         if hmac.compare_digest(row.digest, key.digest):
-            return Caller(row.tenant_id, row.id, row.admin)
+            return Caller(row.tenant_id, row.id, row.admin, row.name)
     return None
 
 

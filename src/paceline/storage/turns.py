@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection
 
 from paceline.domain import limits
-from paceline.domain.fairness import Lane, next_lane, served
+from paceline.domain.fairness import Lane, credit_of, next_lane, served
 from paceline.domain.limits import Limit, Window
 from paceline.domain.message import BatchStatus
 from paceline.storage import work
@@ -84,9 +84,9 @@ class _OpenLane:
     """In the order of their turns; single messages go first while there are any."""
     last_campaign: int | None
 
-    def serve(self, thing: _Thing, turn: int) -> int:
+    def serve(self, thing: _Thing, turn: int, credit: int) -> int:
         """One batch of it is taken; return the account's new turn."""
-        self.lane, turn = served(self.lane, turn, cost=1)
+        self.lane, turn = served(self.lane, turn, credit, cost=1)
         self.room -= 1
         if thing is not None:
             self.things.remove(thing)
@@ -110,6 +110,7 @@ class _Turns:
         self.at = read_at(connection, account)
         self.lease_until = self.at + lease_ms
         self.pacing = pacing
+        self.credit = credit_of(limit_of(account, pacing.account))
         self.later: list[int] = []
 
     def take(self, want: int) -> Iterator[ReservedBatch]:
@@ -138,12 +139,12 @@ class _Turns:
         """
         turn = self.account.turn
         served_lanes: dict[int, _OpenLane] = {}
-        while want and (plan := _plan(open_lanes, turn, want)):
+        while want and (plan := _plan(open_lanes, turn, self.credit, want)):
             found = {planned: self._reserve(*planned, n) for planned, n in Counter(plan).items()}
             for tenant_id, thing in plan:
                 lane = open_lanes[tenant_id]
                 if reserved := found[tenant_id, thing]:
-                    turn = lane.serve(thing, turn)
+                    turn = lane.serve(thing, turn, self.credit)
                     served_lanes[tenant_id] = lane
                     want -= 1
                     yield reserved.popleft()
@@ -159,12 +160,12 @@ class _Turns:
     def _probe(self, open_lanes: dict[int, _OpenLane]) -> Iterator[ReservedBatch]:
         """After failures one batch goes ahead alone."""
         turn = self.account.turn
-        while lane := next_lane((each.lane for each in open_lanes.values()), turn):
+        while lane := next_lane((each.lane for each in open_lanes.values()), turn, self.credit):
             chosen = open_lanes.pop(lane.tenant_id)
             if probe := self._run(work.RESERVE_PROBE, lane.tenant_id):
                 thing = probe[0].campaign_id
                 chosen.things = deque([thing])
-                self._remember(chosen.serve(thing, turn), [chosen])
+                self._remember(chosen.serve(thing, turn, self.credit), [chosen])
                 yield probe[0]
                 return
 
@@ -248,17 +249,22 @@ class _Turns:
         )
 
 
-def _plan(open_lanes: Mapping[int, _OpenLane], turn: int, most: int) -> list[tuple[int, _Thing]]:
+def _plan(
+    open_lanes: Mapping[int, _OpenLane], turn: int, credit: int, most: int
+) -> list[tuple[int, _Thing]]:
     """Whose turns are next (tenant, what it sends), if everything had batches without end."""
     lanes = {
         tenant_id: replace(each, things=deque(each.things))
         for tenant_id, each in open_lanes.items()
     }
     plan: list[tuple[int, _Thing]] = []
-    while len(plan) < most and (lane := next_lane((each.lane for each in lanes.values()), turn)):
+    while len(plan) < most:
+        lane = next_lane((each.lane for each in lanes.values()), turn, credit)
+        if lane is None:
+            break
         chosen = lanes[lane.tenant_id]
         thing = chosen.things[0]
-        turn = chosen.serve(thing, turn)
+        turn = chosen.serve(thing, turn, credit)
         plan.append((lane.tenant_id, thing))
         if chosen.room == 0:
             del lanes[lane.tenant_id]

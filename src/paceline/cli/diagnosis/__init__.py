@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
-from paceline.cli.diagnosis import accounts, database, machine, work
+from paceline.cli.diagnosis import accounts, database, machine, secret, work
 from paceline.cli.diagnosis.finding import Finding, Level
 from paceline.cli.session import Session
 from paceline.engine.process import keep_account
@@ -27,7 +27,7 @@ def diagnose(environ: Mapping[str, str], *, connect: bool) -> list[Finding]:
         return findings
     settings = load(environ)
     folder = list(machine.folder(settings))
-    findings += [*machine.secret_files(environ), *machine.port(settings), *folder]
+    findings += [*machine.secret_files(environ, settings), *machine.port(settings), *folder]
     if all(finding.code != "folder_not_writable" for finding in folder):
         findings += _with_database(settings, connect=connect)
     return findings
@@ -36,6 +36,8 @@ def diagnose(environ: Mapping[str, str], *, connect: bool) -> list[Finding]:
 def _with_database(settings: Settings, *, connect: bool) -> list[Finding]:
     with closing(Database(sqlalchemy_url(settings.database_url))) as opened:
         findings = list(database.schema(settings, opened))
+        if _sound(findings):
+            findings += secret.secret(Session(settings, opened))
         if _sound(findings):
             keep_account(opened, settings)
             findings += _inside(Session(settings, opened), connect=connect)

@@ -16,6 +16,7 @@ from typing import Any
 from paceline.cli.diagnosis.finding import Finding, fault, ok, warning
 from paceline.cli.failures import ExitCode
 from paceline.settings import VARIABLES, Settings, check, sqlite_path
+from paceline.storage.sealing import KEY_FILE
 
 _LEAST_FREE_BYTES = 200 * 2**20
 """With less, one large campaign may fill the disk."""
@@ -41,16 +42,16 @@ def settings(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield ok("settings", "all can be used")
 
 
-def secret_files(environ: Mapping[str, str]) -> Iterator[Finding]:
+def secret_files(environ: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
     """A file that holds a secret is for its owner alone."""
-    names = [
-        f"{name}_FILE"
+    files = {
+        f"{name}_FILE": Path(environ.get(f"{name}_FILE", "").strip())
         for variable in VARIABLES.values()
         if variable.kind.secret
         for name in variable.spellings
-    ]
-    for name in names:
-        path = Path(environ.get(name, "").strip())
+    }
+    files["PACELINE_DATA_DIR"] = settings.data_dir / KEY_FILE
+    for name, path in files.items():
         if path.is_file() and path.stat().st_mode & stat.S_IROTH:
             yield warning(
                 "secret files",

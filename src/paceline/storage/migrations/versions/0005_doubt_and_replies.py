@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -73,7 +75,7 @@ def downgrade() -> None:
     _comment(after=False)
 
 
-def _columns() -> list[tuple[str, sa.Column]]:
+def _columns() -> list[tuple[str, sa.Column[Any]]]:
     """What is added to the tables that there were."""
     source = sa.Column("source", sa.String(10), server_default="operator", nullable=False)
     return [
@@ -147,6 +149,11 @@ def _create_replies() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("inbound_messages_tenant_id_id"), "inbound_messages", ["tenant_id", "id"])
+    op.create_index(
+        op.f("inbound_messages_tenant_id_phone_id"),
+        "inbound_messages",
+        ["tenant_id", "phone", "id"],
+    )
 
 
 def _create_webhooks() -> None:
