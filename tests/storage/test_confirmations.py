@@ -104,7 +104,7 @@ def test_what_was_settled_meanwhile_is_left_alone(world, verb):
     world.pass_time(QUIET_MS)
     (found,) = claim(world)
     if verb == "operator":
-        world.write(doubt.decide, found.batch_id, doubt.Decision.ACCEPT, actor="tester")
+        world.decide(found.batch_id, doubt.Decision.ACCEPT)
     else:
         world.record(call, call.accepted(), ASKS)
     before = world.everything()

@@ -7,6 +7,7 @@ import pytest
 from paceline.domain.campaign import CampaignVerb
 from paceline.domain.errors import ConflictError, NotFoundError
 from paceline.domain.outcome import NoAnswer, Throttled
+from paceline.domain.verdict import Policy
 from paceline.storage import campaigns, doubt, standings
 from paceline.storage.doubt import Decision
 
@@ -22,7 +23,7 @@ def unconfirmed(world):
 
 def test_a_resend_begins_anew_under_a_new_reference(world):
     campaign, batch = unconfirmed(world)
-    assert world.write(doubt.decide, batch.id, Decision.RESEND, actor="tester") == 3
+    assert world.decide(batch.id, Decision.RESEND) == 3
     row = world.batch(batch)
     assert (row.status, row.tries, row.retry_count, row.generation) == ("queued", 0, 0, 1)
     assert (row.in_doubt, row.doubt_since, row.due_at) == (False, None, world.now)
@@ -37,7 +38,7 @@ def test_a_resend_begins_anew_under_a_new_reference(world):
 
 def test_fail_counts_them_as_failed(world):
     campaign, batch = unconfirmed(world)
-    assert world.write(doubt.decide, batch.id, Decision.FAIL, actor="tester") == 3
+    assert world.decide(batch.id, Decision.FAIL) == 3
     assert world.counters(campaign) == {"total": 6, "queued": 3, "failed": 3}
     failed = world.messages(status="failed")
     assert {(m.reason, m.failed_at, m.in_doubt) for m in failed} == {("given_up", world.now, False)}
@@ -46,7 +47,7 @@ def test_fail_counts_them_as_failed(world):
 
 def test_accept_counts_them_as_sent_without_an_id(world):
     campaign, batch = unconfirmed(world)
-    assert world.write(doubt.decide, batch.id, Decision.ACCEPT, actor="tester") == 3
+    assert world.decide(batch.id, Decision.ACCEPT) == 3
     assert world.counters(campaign) == {"total": 6, "queued": 3, "sent": 3}
     assert {(m.sent_at, m.in_doubt) for m in world.messages(status="sent")} == {(world.now, False)}
 
@@ -54,9 +55,9 @@ def test_accept_counts_them_as_sent_without_an_id(world):
 @pytest.mark.parametrize("decision", Decision)
 def test_a_decision_is_carried_out_once(world, decision):
     campaign, batch = unconfirmed(world)
-    world.write(doubt.decide, batch.id, decision, actor="tester")
+    world.decide(batch.id, decision)
     counters, row = world.counters(campaign), world.batch(batch)
-    assert world.write(doubt.decide, batch.id, decision, actor="tester") == 0
+    assert world.decide(batch.id, decision) == 0
     assert (world.counters(campaign), world.batch(batch)) == (counters, row)
 
 
@@ -65,14 +66,14 @@ def test_the_last_decision_completes_the_campaign(world, decision):
     campaign, batch = unconfirmed(world)
     world.send()
     assert world.campaign(campaign).status == "sending"
-    world.write(doubt.decide, batch.id, decision, actor="tester")
+    world.decide(batch.id, decision)
     assert world.campaign(campaign).status == "completed"
 
 
 def test_only_what_is_still_in_doubt_is_decided(world):
     campaign, batch = unconfirmed(world)
     world.receive(("late", "delivered"), reference=world.reference(world.messages()[0].id))
-    assert world.write(doubt.decide, batch.id, Decision.FAIL, actor="tester") == 2
+    assert world.decide(batch.id, Decision.FAIL) == 2
     assert world.counters(campaign) == {
         "total": 6,
         "queued": 3,
@@ -86,16 +87,16 @@ def test_nothing_of_a_cancelled_campaign_is_sent_again(world):
     campaign, batch = unconfirmed(world)
     world.write(campaigns.cancel, world.acme, campaign)
     with pytest.raises(ConflictError, match="cancelled"):
-        world.write(doubt.decide, batch.id, Decision.RESEND, actor="tester")
+        world.decide(batch.id, Decision.RESEND)
     assert world.batch(batch).status == "unconfirmed"
-    assert world.write(doubt.decide, batch.id, Decision.ACCEPT, actor="tester") == 3
+    assert world.decide(batch.id, Decision.ACCEPT) == 3
     assert world.campaign(campaign).status == "cancelled"
 
 
 def test_a_resend_in_a_paused_campaign_waits_for_it(world):
     campaign, batch = unconfirmed(world)
     world.write(campaigns.change, world.acme, campaign, CampaignVerb.PAUSE)
-    world.write(doubt.decide, batch.id, Decision.RESEND, actor="tester")
+    world.decide(batch.id, Decision.RESEND)
     assert world.reservation(5).batches == []
     world.write(campaigns.change, world.acme, campaign, CampaignVerb.RESUME)
     world.send()
@@ -118,13 +119,52 @@ def test_a_single_message_is_decided_by_its_batch(world):
     assert batch_id == call.attempt.batch.id
     with pytest.raises(NotFoundError):
         world.read(standings.unconfirmed_batch, world.tenant("rival"), message)
-    assert world.write(doubt.decide, batch_id, Decision.ACCEPT, actor="tester") == 1
+    assert world.decide(batch_id, Decision.ACCEPT) == 1
     assert world.messages()[0].status == "sent"
 
 
 def test_a_reference_is_new_once_non_acceptance_was_proven_after_a_resend(world):
     _, batch = unconfirmed(world)
-    world.write(doubt.decide, batch.id, Decision.RESEND, actor="tester")
+    world.decide(batch.id, Decision.RESEND)
     world.send()
     world.record(world.call(), Throttled(retry_after_ms=0))
     assert world.batch(batch).generation == 2
+
+
+# --- resending where the provider can help
+
+
+DEDUPES = Policy(deduplicates=True, dedupe_horizon_ms=100_000)
+
+
+def test_where_references_are_remembered_a_resend_keeps_them_and_the_doubt(world):
+    campaign = world.sending(3)
+    call = world.expired_call()
+    batch = call.attempt.batch
+    assert world.decide(batch.id, Decision.RESEND, DEDUPES) == 3
+    row = world.batch(batch)
+    assert (row.status, row.tries, row.generation) == ("queued", 0, 0)
+    again = world.call()
+    world.record(again, Throttled(retry_after_ms=0), DEDUPES)
+    assert world.batch(batch).generation == 0, "the first attempt may still have been accepted"
+    world.pass_time(3000)
+    world.record(world.call(), again.accepted(), DEDUPES)
+    assert world.counters(campaign) == {"total": 3, "sent": 3}
+
+
+def test_where_references_are_forgotten_by_now_a_resend_is_the_operators_risk(world):
+    world.sending(3)
+    batch = world.expired_call().attempt.batch
+    world.pass_time(100_000)
+    assert world.decide(batch.id, Decision.RESEND, DEDUPES) == 3
+    row = world.batch(batch)
+    assert (row.status, row.generation, row.in_doubt) == ("queued", 1, False)
+
+
+def test_what_the_provider_will_be_asked_about_is_not_sent_again_before(world):
+    world.policy = Policy(looks_up=True)
+    campaign = world.sending(3)
+    batch = world.expired_call().attempt.batch
+    assert world.decide(batch.id, Decision.RESEND) == 0
+    assert world.counters(campaign) == {"total": 3, "queued": 3, "unconfirmed": 3}
+    assert world.decide(batch.id, Decision.ACCEPT) == 3

@@ -101,7 +101,7 @@ def test_one_submission_is_one_try_however_late_it_is_recorded(world, policy):
 def test_an_answer_to_an_older_attempt_is_evidence_only(world):
     campaign = world.sending(3)
     old = world.expired_call()
-    world.write(doubt.decide, old.attempt.batch.id, doubt.Decision.RESEND, actor="tester")
+    world.decide(old.attempt.batch.id, doubt.Decision.RESEND)
     new = world.call()
     assert new.attempt.batch.fence > old.attempt.batch.fence
     assert world.record(old, old.accepted()) == Recorded(None)
@@ -119,7 +119,7 @@ def test_an_answer_to_an_older_attempt_is_evidence_only(world):
 def test_an_answer_after_an_operator_failed_the_batch_is_evidence_only(world):
     campaign = world.sending(3)
     call = world.expired_call()
-    world.write(doubt.decide, call.attempt.batch.id, doubt.Decision.FAIL, actor="tester")
+    world.decide(call.attempt.batch.id, doubt.Decision.FAIL)
     assert world.record(call, call.accepted()) == Recorded(None)
     assert world.counters(campaign) == {"total": 3, "failed": 3}
     assert len(world.names()) == 3

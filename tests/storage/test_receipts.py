@@ -212,7 +212,7 @@ def test_a_late_receipt_of_the_first_attempt_after_a_resend_is_counted_once(worl
     campaign = world.sending(1)
     first = world.call()
     world.record(first, NoAnswer("timed out"))
-    world.write(doubt.decide, first.attempt.batch.id, doubt.Decision.RESEND, actor="tester")
+    world.decide(first.attempt.batch.id, doubt.Decision.RESEND)
     world.pass_time(3000)
     second = world.call()
     world.record(second, Answered(["second"]))
@@ -228,7 +228,7 @@ def test_a_failure_of_one_attempt_is_no_failure_while_another_was_accepted(world
     campaign = world.sending(1)
     first = world.call()
     world.record(first, NoAnswer("timed out"))
-    world.write(doubt.decide, first.attempt.batch.id, doubt.Decision.RESEND, actor="tester")
+    world.decide(first.attempt.batch.id, doubt.Decision.RESEND)
     world.pass_time(3000)
     second = world.call()
     world.receive(("first", "none"), reference=world.reference(first.ids[0]))
@@ -243,7 +243,7 @@ def test_a_cancelled_message_that_was_delivered_counts_as_sent(world):
     call = world.call()
     world.record(call, NoAnswer("timed out"))
     world.write(campaigns.cancel, world.acme, campaign)
-    world.write(doubt.decide, call.attempt.batch.id, doubt.Decision.FAIL, actor="tester")
+    world.decide(call.attempt.batch.id, doubt.Decision.FAIL)
     world.receive(("late", "delivered"), reference=world.reference(call.ids[0]))
     assert world.counters(campaign) == {"total": 1, "sent": 1, "delivered": 1}
     assert world.campaign(campaign).status == "cancelled"

@@ -45,7 +45,7 @@ def test_after_a_restore_an_operator_can_decide_everything(world):
     world.write(restart.after_restore)
     world.write(campaigns.change, world.acme, campaign, CampaignVerb.RESUME)
     for batch_id in world.read(doubt.undecided, world.acme, campaign):
-        assert world.write(doubt.decide, batch_id, doubt.Decision.FAIL, actor="tester") == 3
+        assert world.decide(batch_id, doubt.Decision.FAIL) == 3
     assert world.campaign(campaign).status == "completed"
 
 

@@ -19,6 +19,7 @@ from paceline.domain.verdict import Policy
 from paceline.storage import (
     accounts,
     campaigns,
+    doubt,
     intents,
     launches,
     loading,
@@ -33,6 +34,7 @@ from paceline.storage import receipts as inbox
 from paceline.storage.batches import Attempt, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import AnyRow, Database, now
+from paceline.storage.doubt import Decision
 from paceline.storage.intents import Intent, Used, Wish
 from paceline.storage.limits import Pacing
 from paceline.storage.loading import LoadedBatch
@@ -247,6 +249,16 @@ class World:
 
     def result(self, call: Call, outcome: Outcome, policy: Policy | None = None) -> Result:
         return Result(call.attempt, call.ids, outcome, policy or self.policy)
+
+    def decide(self, batch_id: int, decision: Decision, policy: Policy | None = None) -> int:
+        """An operator's decision; how many messages it concerned."""
+        return self.write(
+            doubt.decide,
+            batch_id,
+            decision,
+            actor="tester",
+            policy_of=lambda _: policy or self.policy,
+        )
 
     def expired_call(self) -> Call:
         """A call whose worker never recorded an answer."""

@@ -239,10 +239,15 @@ def _in_doubt(outcome: Outcome, tries: Tries, policy: Policy) -> Verdict:
 def _may_send_again(outcome: Outcome, tries: Tries, policy: Policy) -> bool:
     """Whether one more submission cannot be a second SMS, or its risk was accepted."""
     if policy.deduplicates:
-        return not _forgotten(tries, policy)
+        return remembers(policy, tries)
     if policy.looks_up:
         return False  # asking comes first
     return isinstance(outcome, NoAnswer) and policy.unconfirmed is UnconfirmedPolicy.RESEND
+
+
+def remembers(policy: Policy, tries: Tries) -> bool:
+    """Whether sending again under the same references cannot be a second SMS."""
+    return policy.deduplicates and not _forgotten(tries, policy)
 
 
 def _forgotten(tries: Tries, policy: Policy) -> bool:

@@ -191,7 +191,7 @@ class Orders:
         """
         concerned = 0
         for batch_id in await self.database.read(doubt.undecided, tenant_id, campaign_id):
-            concerned += await self.database.write(doubt.decide, batch_id, decision, actor=actor)
+            concerned += await self._decide(batch_id, decision, actor)
         self.wake()
         return concerned
 
@@ -206,9 +206,14 @@ class Orders:
         batch_id = await self.database.read(standings.unconfirmed_batch, tenant_id, message_id)
         if batch_id is None:
             return 0
-        concerned = await self.database.write(doubt.decide, batch_id, decision, actor=actor)
+        concerned = await self._decide(batch_id, decision, actor)
         self.wake()
         return concerned
+
+    async def _decide(self, batch_id: int, decision: Decision, actor: str) -> int:
+        return await self.database.write(
+            doubt.decide, batch_id, decision, actor=actor, policy_of=self.rules.policy_of
+        )
 
     async def send(
         self,

@@ -187,7 +187,9 @@ class Mitto:
             if not entry.error:
                 return NoAnswer("an entry of the answer has neither messageId nor error")
             code, words = self._explain(entry.error, [messages[position].text])
-            rejections[position] = Rejection(code or "rejected", words)
+            rejections[position] = Rejection(
+                code or "rejected", words, retryable=_passes(entry.error)
+            )
         if len(set(ids) - {None}) + len(rejections) != len(ids):
             return NoAnswer("the answer names a messageId twice")
         return Answered(ids, rejections, bulk_id=_identifier(answer.bulk_id))
@@ -265,6 +267,11 @@ class Mitto:
 
     async def aclose(self) -> None:
         await self._endpoint.aclose()
+
+
+def _passes(error: Any) -> bool:
+    """Whether an error says of itself that it passes."""
+    return isinstance(error, dict) and error.get("retryable") is True
 
 
 def _identifier(value: str | int | None) -> str | None:

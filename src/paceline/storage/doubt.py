@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -11,7 +11,8 @@ from sqlalchemy import Connection, func, select, update
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import ConflictError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
-from paceline.storage import audit_log, counters, webhook_events
+from paceline.domain.verdict import Policy, Tries, remembers
+from paceline.storage import accounts, audit_log, counters, webhook_events
 from paceline.storage import campaigns as campaigns_table
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, messages
@@ -79,9 +80,24 @@ def undecided(connection: Connection, tenant_id: int, campaign_id: int) -> Seque
     )
 
 
-def decide(connection: Connection, batch_id: int, decision: Decision, *, actor: str) -> int:
+def decide(
+    connection: Connection,
+    batch_id: int,
+    decision: Decision,
+    *,
+    actor: str,
+    policy_of: Callable[[AnyRow], Policy],
+) -> int:
     """Carry out an operator's decision on one unconfirmed batch; return how many messages it
-    concerned (0: the batch was settled meanwhile). ``actor`` is who decided, for the audit log.
+    concerned. 0: the batch was settled meanwhile, or it is to be sent again and its provider will
+    be asked about it first.
+
+    Args:
+        connection: of a write transaction.
+        batch_id: the batch.
+        decision: what is to become of what is in doubt.
+        actor: who decided, for the audit log.
+        policy_of: the policy on an account, from its row.
 
     Raises:
         ConflictError: a resend is asked for and the campaign is cancelled.
@@ -102,19 +118,25 @@ def decide(connection: Connection, batch_id: int, decision: Decision, *, actor: 
         return 0
     at = now(connection)
     doubtful = connection.execute(select(func.count()).where(_in_doubt(batch_id))).scalar_one()
-    connection.execute(
-        update(messages).where(_in_doubt(batch_id)).values(**_MESSAGE_VALUES[decision](at))
-    )
-    _move(connection, batch, decision, at)
-    counters.add(
-        connection,
-        campaign_id,
-        at=at,
-        unconfirmed=-doubtful,
-        queued=0 if decision is Decision.RESEND else -doubtful,
-        sent=doubtful if decision is Decision.ACCEPT else 0,
-        failed=doubtful if decision is Decision.FAIL else 0,
-    )
+    policy = policy_of(accounts.get(connection, batch.account_id))
+    if decision is Decision.RESEND and policy.looks_up and batch.confirm_at is not None:
+        return 0  # a second SMS for want of a minute's patience
+    if decision is Decision.RESEND and remembers(policy, _doubt_of(batch, at)):
+        _send_again_as_it_was(connection, batch, at)
+    else:
+        connection.execute(
+            update(messages).where(_in_doubt(batch_id)).values(**_MESSAGE_VALUES[decision](at))
+        )
+        _move(connection, batch, decision, at)
+        counters.add(
+            connection,
+            campaign_id,
+            at=at,
+            unconfirmed=-doubtful,
+            queued=0 if decision is Decision.RESEND else -doubtful,
+            sent=doubtful if decision is Decision.ACCEPT else 0,
+            failed=doubtful if decision is Decision.FAIL else 0,
+        )
     audit_log.write(
         connection,
         tenant_id=batch.tenant_id,
@@ -126,6 +148,11 @@ def decide(connection: Connection, batch_id: int, decision: Decision, *, actor: 
     )
     webhook_events.batches(connection, [batch_id], at)
     return int(doubtful)
+
+
+def _doubt_of(batch: AnyRow, at: int) -> Tries:
+    age = at - batch.doubt_since if batch.doubt_since is not None else 0
+    return Tries(batch.tries, in_doubt=True, doubt_age_ms=age)
 
 
 def end(connection: Connection, batch: AnyRow, at: int) -> None:
@@ -142,6 +169,17 @@ def end(connection: Connection, batch: AnyRow, at: int) -> None:
     counters.add(connection, batch.campaign_id, at=at, unconfirmed=-doubtful)
 
 
+def _send_again_as_it_was(connection: Connection, batch: AnyRow, at: int) -> None:
+    """Queue a batch with its tries back, under the references that the provider deduplicates on. It
+    stays in doubt until that has answered: only so are the references kept whatever comes between.
+    """
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == batch.id)
+        .values(**_AFRESH, due_at=at, confirm_at=None, updated_at=at)
+    )
+
+
 def _move(connection: Connection, batch: AnyRow, decision: Decision, at: int) -> None:
     values: dict[str, Any] = {
         "status": BatchStatus.DONE,
@@ -151,16 +189,11 @@ def _move(connection: Connection, batch: AnyRow, decision: Decision, at: int) ->
         "updated_at": at,
     }
     if decision is Decision.RESEND:
-        values |= {
-            "status": BatchStatus.QUEUED,
-            "tries": 0,
-            "retry_count": 0,
-            "generation": batch.generation + 1,
-            "due_at": at,
-        }
+        values |= {**_AFRESH, "generation": batch.generation + 1, "due_at": at}
     connection.execute(update(batches).where(batches.c.id == batch.id).values(**values))
 
 
+_AFRESH = {"status": BatchStatus.QUEUED, "tries": 0, "retry_count": 0}
 _MESSAGE_VALUES: dict[Decision, Any] = {
     Decision.RESEND: lambda _at: {"in_doubt": False},
     Decision.FAIL: lambda at: {
