@@ -78,7 +78,7 @@ def _account_held(standing: Standing) -> Waiting | None:
     account = standing.account
     if account.held_at is None:
         return None
-    detail = f"The provider refused traffic account {account.name}: {account.held_why}"
+    detail = f"Traffic account {account.name} is held: {account.held_why}"
     return Waiting(Cause.ACCOUNT_HELD, None, detail)
 
 
