@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -283,3 +285,35 @@ def test_the_order_and_the_cut_of_the_rounds_change_nothing(world, reports, data
         ends.append((world.counters(campaign), [(m.status, m.delivery, m.reason) for m in rows]))
         world.pass_time(2000)
     assert ends[0] == ends[1]
+
+
+def test_thousands_of_receipt_sets_come_to_the_same_shuffled_and_repeated(world):
+    """Each message of two like campaigns gets the same reports, in the second all of them twice and
+    in disorder, before and after its neighbours'.
+    """
+    chance = random.Random(20)
+    deliveries = ["none", "delivered", "undelivered", "expired"]
+    sets = [chance.choices(deliveries, k=chance.randint(1, 4)) for _ in range(2000)]
+    world.contacts(len(sets))
+    ends = []
+    for repeats in (1, 2):
+        campaign = world.start(world.draft(), batch_size=500)
+        ids = []
+        for _ in range(len(sets) // 500):
+            call = world.call()
+            world.record(call, Answered([f"c{campaign}-{i}" for i in call.ids]))
+            ids += call.ids
+        reports = [
+            row(f"c{campaign}-{message_id}", delivery)
+            for message_id, its in zip(ids, sets, strict=True)
+            for delivery in its * repeats
+        ]
+        if repeats > 1:
+            chance.shuffle(reports)
+        inbox(world, *reports)
+        while world.write(receipts.fold).taken:
+            pass
+        rows = world.messages(campaign_id=campaign)
+        ends.append((world.counters(campaign), [(m.status, m.delivery, m.reason) for m in rows]))
+    assert ends[0] == ends[1]
+    assert {delivery for _, delivery, _ in ends[0][1]} == set(deliveries)
