@@ -166,29 +166,3 @@ async def test_look_up_switched_off_is_501_so_that_it_proves_nothing(start):
 async def test_look_up_without_a_reference_is_400(start):
     customer = await start()
     assert (await customer.request("GET", API)).status == 400
-
-
-async def test_several_references_are_looked_up_at_once_and_the_unknown_left_out(start):
-    customer = await start()
-    await customer.bulk(message(1), message(2), message(3))
-    wanted = {"references": ["ref-3", "ref-9", "ref-1"]}
-    answer = await customer.request("POST", f"{API}/lookup", wanted)
-    assert answer.status == 200
-    assert [known["reference"] for known in answer.body["messages"]] == ["ref-3", "ref-1"]
-    single = await customer.get(f"{API}?reference=ref-3")
-    assert answer.body["messages"][0] == single
-
-
-@pytest.mark.parametrize(
-    ("changes", "body", "status"),
-    [
-        ({"lookup": False}, {"references": ["ref-1"]}, 501),
-        ({"api_keys": ["other"]}, {"references": ["ref-1"]}, 401),
-        ({}, {"references": []}, 400),
-        ({}, {"references": ["r"] * 1001}, 400),
-        ({}, b"{", 400),
-    ],
-)
-async def test_a_look_up_of_several_that_tells_nothing_is_an_error(start, changes, body, status):
-    customer = await start(**changes)
-    assert (await customer.request("POST", f"{API}/lookup", body)).status == status

@@ -22,7 +22,6 @@ async def test_an_outage_by_status_answers_every_call_and_look_up_and_accepts_no
         assert (await customer.bulk(message(number))).status == status
     for look_up in (f"{API}?reference=ref-1", f"{API}/id"):
         assert (await customer.request("GET", look_up)).status == status
-    assert (await customer.request("POST", f"{API}/lookup", {"references": ["a"]})).status == status
     assert (await customer.summary())["accepted"] == 0
     assert (await customer.get("/control"))["next"] == ["drop_after"]
 

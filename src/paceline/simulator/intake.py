@@ -7,7 +7,6 @@ one moment: when its request has been received whole.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,17 +24,13 @@ from paceline.simulator.wire import (
     Entry,
     ErrorAnswer,
     ErrorDetail,
-    Known,
     MessageStatus,
     Refusal,
-    UnknownMessage,
     encode,
     read_submission,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from paceline.simulator.controls import Fault, Outage
     from paceline.simulator.log import Acceptance
     from paceline.simulator.wire import Message, Submission
@@ -196,18 +191,6 @@ class Intake:
             raise Refusal(501, "NOT_SUPPORTED", "this provider has no look-up by reference")
         return self._status(self.log.find_reference(reference), now_ns)
 
-    def look_up_all(self, references: Sequence[str], now_ns: int) -> Known:
-        """Answer a look-up by several references with those that are known.
-
-        Raises:
-            Refusal: 501 as `look_up`.
-        """
-        found = []
-        for reference in references:
-            with suppress(UnknownMessage):
-                found.append(self.look_up(reference, now_ns))
-        return Known(found)
-
     def _outage_at(self, now_ns: int) -> Outage | None:
         return self._outage if now_ns < self._outage_until_ns else None
 
@@ -302,7 +285,7 @@ class Intake:
 
     def _status(self, acceptance: Acceptance | None, now_ns: int) -> MessageStatus:
         if acceptance is None:
-            raise UnknownMessage
+            raise Refusal(404, "UNKNOWN_MESSAGE", "no such message")
         receipts = self._controls.receipts
         delay_ns = int(receipts.delay_ms * NS_PER_MS) if receipts else 0
         final_ns = acceptance.received_ns + delay_ns

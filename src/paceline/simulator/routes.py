@@ -16,7 +16,7 @@ from paceline.simulator.controls import read_outage
 from paceline.simulator.log import NO_ANSWER
 from paceline.simulator.replies import read_order
 from paceline.simulator.summary import duplicates, summarise
-from paceline.simulator.wire import ErrorAnswer, Refusal, encode, read_references
+from paceline.simulator.wire import ErrorAnswer, Refusal, encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -49,7 +49,6 @@ def application(
             web.post(f"{MESSAGES}/sendmessagesbulk", routes.send_bulk),
             web.post(f"{MESSAGES}/send", routes.send_single),
             web.get(MESSAGES, routes.look_up),
-            web.post(f"{MESSAGES}/lookup", routes.look_up_all),
             web.get(f"{MESSAGES}/{{message_id}}", routes.message_status),
             web.get("/control", routes.show_controls),
             web.put("/control", routes.set_controls),
@@ -127,11 +126,6 @@ class _Routes:
         if not reference:
             raise Refusal(400, "INVALID_FIELD", "`reference` is missing in the query")
         return _json(self._intake.look_up(reference, time.monotonic_ns()))
-
-    async def look_up_all(self, request: web.Request) -> web.Response:
-        self._admit(request)
-        references = read_references(await request.read())
-        return _json(self._intake.look_up_all(references, time.monotonic_ns()))
 
     async def message_status(self, request: web.Request) -> web.Response:
         self._admit(request)

@@ -11,7 +11,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 NonEmpty = Annotated[str, Meta(min_length=1)]
-MAX_REFERENCES = 1_000
 """In one look-up."""
 
 
@@ -73,12 +72,6 @@ class MessageStatus(msgspec.Struct, rename="camel"):
     message_parts: int
 
 
-class Known(msgspec.Struct):
-    """The answer to a look-up of several references: those of them that are known."""
-
-    messages: list[MessageStatus]
-
-
 class Submission(msgspec.Struct):
     """The messages of one call, all of one traffic account and one sender."""
 
@@ -99,20 +92,8 @@ class Refusal(Exception):  # noqa: N818 -- the provider refuses, which is an ans
         self.detail = ErrorDetail(code, description)
 
 
-class _References(msgspec.Struct):
-    references: Annotated[list[NonEmpty], Meta(min_length=1, max_length=MAX_REFERENCES)]
-
-
-class UnknownMessage(Refusal):
-    """404: nothing that was accepted has this id or this reference."""
-
-    def __init__(self) -> None:
-        super().__init__(404, "UNKNOWN_MESSAGE", "no such message")
-
-
 _read_bulk = msgspec.json.Decoder(_Bulk).decode
 _read_single = msgspec.json.Decoder(Message).decode
-_read_references = msgspec.json.Decoder(_References).decode
 encode = msgspec.json.Encoder().encode
 
 
@@ -132,16 +113,6 @@ def read_submission(body: bytes, *, bulk: bool) -> Submission:
         sender=_only("sms.sender", {m.sms.sender for m in messages}),
         messages=messages,
     )
-
-
-def read_references(body: bytes) -> list[str]:
-    """Read a look-up of several references.
-
-    Raises:
-        Refusal: 400 naming the field at fault.
-    """
-    with refused_when_unreadable():
-        return _read_references(body).references
 
 
 @contextmanager
