@@ -207,28 +207,42 @@ def _settle(
     """Give every message of the call its answer; return how many were sent and failed."""
     failed = 0
     if outcome.rejections and verdict.rejection_is_proof:
-        by_cause: dict[tuple[str, str], list[int]] = defaultdict(list)
-        passing: list[int] = []
-        for position, rejection in outcome.rejections.items():
-            if rejection.retryable and isinstance(verdict.rejected_for_now, Retry):
-                passing.append(message_ids[position])
-            else:
-                reason = rejection.reason
-                if rejection.retryable and isinstance(verdict.rejected_for_now, Fail):
-                    reason = verdict.rejected_for_now.reason
-                by_cause[reason, str(rejection)].append(message_ids[position])
-        if passing and isinstance(verdict.rejected_for_now, Retry):
-            _carry_on(connection, batch, passing, verdict.rejected_for_now, at)
-        for (reason, error), ids in by_cause.items():
-            failed += fail_messages(
-                connection, ids, reason=Reason(reason), error=error, at=at, even_in_doubt=True
-            )
+        failed = _reject(connection, batch, verdict.rejected_for_now, at, message_ids, outcome)
     statement = _SENT_IN_DOUBT if batch.in_doubt else _SENT
     if outcome.rejections and not verdict.rejection_is_proof:
         undecided = [message_ids[position] for position in outcome.rejections]
         statement = statement.where(messages.c.id.not_in(undecided))
     sent = connection.execute(statement, {"batch": batch.id, "now": at}).rowcount
     return sent, failed
+
+
+def _reject(
+    connection: Connection,
+    batch: AnyRow,
+    for_now: Retry | Fail | None,
+    at: int,
+    message_ids: Sequence[int],
+    outcome: Answered,
+) -> int:
+    """Let rejected messages go on by themselves, or fail; return how many failed."""
+    passing: list[int] = []
+    by_cause: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for position, rejection in outcome.rejections.items():
+        reason = rejection.reason
+        if rejection.retryable and isinstance(for_now, Retry):
+            passing.append(message_ids[position])
+            continue
+        if rejection.retryable and isinstance(for_now, Fail):
+            reason = for_now.reason
+        by_cause[reason, str(rejection)].append(message_ids[position])
+    if isinstance(for_now, Retry) and passing:
+        _carry_on(connection, batch, passing, for_now, at)
+    return sum(
+        fail_messages(
+            connection, ids, reason=Reason(reason), error=error, at=at, even_in_doubt=True
+        )
+        for (reason, error), ids in by_cause.items()
+    )
 
 
 def _carry_on(
