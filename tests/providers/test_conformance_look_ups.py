@@ -34,7 +34,7 @@ async def test_a_provider_that_cannot_be_asked_is_not_asked(deaf):
     async with scripted(answering()) as server:
         provider = deaf.provider(server.url)
         assert not provider.capabilities.looks_up
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(LookUpFailedError, match="cannot be asked"):
             await provider.look_up(["inst-0-0"])
         await provider.aclose()
         assert not server.visits

@@ -9,7 +9,7 @@ import pytest
 from paceline.domain.limits import Limit
 from paceline.domain.outcome import Answered, NoAnswer, Outcome, Rejected, Rejection
 from paceline.domain.verdict import Policy, UnconfirmedPolicy
-from paceline.storage import campaigns, outcomes, splitting
+from paceline.storage import campaigns, outcomes, scouts, splitting
 from paceline.storage.limits import Pacing
 from paceline.storage.schema import batches
 from tests.storage.world import LEASE_MS, Call, World
@@ -44,7 +44,7 @@ def send_all(world: World, provider: Provider, policy: Policy | None = None) -> 
         call = world.call(reserved[0])
         recorded = world.record(call, provider.answer(call), policy)
         if recorded.was_scout:
-            world.write(splitting.after_scout, reserved[0].id)
+            world.write(scouts.after_scout, reserved[0].id)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_the_rest_waits_for_its_scout_and_goes_by_itself_if_nothing_is_heard_of_
     assert len(scout.ids) == 1
     assert wide.reservation(5).batches == []
     wide.record(scout, NoAnswer("timed out"))
-    wide.write(splitting.after_scout, scout.attempt.batch.id)
+    wide.write(scouts.after_scout, scout.attempt.batch.id)
     assert wide.reservation(5).batches == []
     wide.pass_time(splitting.PARKED_MS)
     (batch,) = wide.reservation(5).batches
@@ -115,7 +115,7 @@ def test_a_cancelled_rest_stays_cancelled_whatever_becomes_of_its_scout(wide):
     wide.write(campaigns.cancel, wide.acme, campaign)
     wide.write(campaigns.sweep_cancelled, campaign)
     wide.record(scout, scout.accepted())
-    wide.write(splitting.after_scout, scout.attempt.batch.id)
+    wide.write(scouts.after_scout, scout.attempt.batch.id)
     assert wide.counters(campaign) == {"total": 4, "sent": 1, "failed": 3}
 
 

@@ -54,7 +54,7 @@ class Confirming:
 
     async def _take_up(self, doubted: Doubted) -> None:
         provider = self.adapters.of(doubted.account)
-        policy = self.rules.policy_on(doubted.account, provider.capabilities)
+        policy = self.rules.policy_of(doubted.account)
         if policy.deduplicates:
             recorded = await self.database.write(confirmations.send_again, doubted, policy)
         elif policy.looks_up and not _too_old(doubted, provider):

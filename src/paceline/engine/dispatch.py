@@ -23,7 +23,7 @@ from paceline.engine.rules import Rules
 from paceline.engine.subscriptions import Subscriptions
 from paceline.engine.together import Together
 from paceline.providers.base import PermitVoidError, PreparedCall, Provider
-from paceline.storage import accounts, batches, intents, opt_outs, outcomes, splitting, suppressions
+from paceline.storage import accounts, batches, intents, opt_outs, outcomes, scouts, suppressions
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import Database, DatabaseUnreachableError
@@ -193,7 +193,7 @@ class _Trip:
         """Wait until both windows are open and send; True: somebody opted out, render again."""
         rendered = self.rendered
         provider = self.dispatcher.adapters.of(rendered.account)
-        self.policy = self.rules.policy_on(rendered.account, provider.capabilities)
+        self.policy = self.rules.policy_of(rendered.account)
         most = provider.capabilities.max_messages_per_call
         if len(rendered.message_ids) > most:  # the account was given to another provider since
             await self.database.write(outcomes.divide, self.batch, most)
@@ -308,7 +308,7 @@ class _Trip:
         rest of a batch goes on by itself, and a blocked number is rejected again.
         """
         if recorded.was_scout:
-            await self.database.write(splitting.after_scout, self.batch.id)
+            await self.database.write(scouts.after_scout, self.batch.id)
         if recorded.verdict is not None and (blocked := self._blocked(outcome)):
             await self.database.write(suppressions.block, self.batch.tenant_id, blocked)
 

@@ -9,7 +9,6 @@ from paceline.domain.limits import Limit
 from paceline.domain.retry import RetryPolicy
 from paceline.domain.verdict import Policy, ServerErrorPolicy, UnconfirmedPolicy
 from paceline.providers import capabilities_of
-from paceline.providers.base import Capabilities
 from paceline.settings import Settings
 from paceline.storage.limits import Pacing, Strategy, limit_of
 
@@ -53,20 +52,13 @@ class Rules:
         )
 
     def policy_of(self, account: Any) -> Policy:
-        """The policy on one account, from its row.
+        """The policy on one account, from its row: what its operator says and what its provider
+        can do.
 
         Raises:
             InvalidInputError: the row names an unknown provider.
         """
-        return self.policy_on(account, capabilities_of(account.provider, account.options))
-
-    def batch_size_on(self, account: Any) -> int:
-        """Messages in a batch on one account: no more than its provider takes in a call."""
         capabilities = capabilities_of(account.provider, account.options)
-        return min(self.batch_size, capabilities.max_messages_per_call)
-
-    def policy_on(self, account: Any, capabilities: Capabilities) -> Policy:
-        """The policy on one account: what its operator says and what its provider can do."""
         return replace(
             self.policy,
             server_error=ServerErrorPolicy(account.server_error),
@@ -75,3 +67,8 @@ class Rules:
             looks_up=capabilities.looks_up,
             account_window_ms=limit_of(account, self.pacing.account).window_ms,
         )
+
+    def batch_size_on(self, account: Any) -> int:
+        """Messages in a batch on one account: no more than its provider takes in a call."""
+        capabilities = capabilities_of(account.provider, account.options)
+        return min(self.batch_size, capabilities.max_messages_per_call)

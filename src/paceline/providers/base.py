@@ -147,8 +147,8 @@ class Provider(Protocol):
         that is missing from the answer was not accepted.
 
         Raises:
-            LookUpFailedError: nothing is known about any of them.
-            NotImplementedError: the provider cannot be asked (``capabilities.looks_up``).
+            LookUpFailedError: nothing is known about any of them, or the provider cannot be asked
+                (``capabilities.looks_up``).
         """
 
     def is_genuine(self, url: str, body: bytes, headers: Mapping[str, str]) -> bool | None:

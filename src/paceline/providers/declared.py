@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from paceline.domain.errors import InvalidInputError
-from paceline.providers.base import Capabilities, OutgoingMessage
+from paceline.providers.base import Capabilities, LookUpFailedError, OutgoingMessage
 
 Options = TypeVar("Options", bound=msgspec.Struct)
 
@@ -37,14 +37,21 @@ def check_call(capabilities: Capabilities, messages: Sequence[OutgoingMessage]) 
         )
 
 
+def cannot_be_asked() -> LookUpFailedError:
+    """What a look-up ends with where there is none. It tells nothing: an empty answer would say
+    that nothing was accepted.
+    """
+    return LookUpFailedError("this provider cannot be asked by our reference")
+
+
 def check_look_up(capabilities: Capabilities, references: Sequence[str]) -> None:
     """Refuse a look-up that the provider cannot answer.
 
     Raises:
-        NotImplementedError: it answers none.
+        LookUpFailedError: it answers none.
         ValueError: it asks for more references than declared.
     """
     if not capabilities.looks_up:
-        raise NotImplementedError("this provider cannot be asked by our reference")
+        raise cannot_be_asked()
     if len(references) > capabilities.max_look_ups:
         raise ValueError(f"{len(references)} references, at most {capabilities.max_look_ups}")

@@ -29,7 +29,7 @@ from paceline.providers.base import (
     Reply,
     UnreadableError,
 )
-from paceline.providers.declared import check_call, check_look_up
+from paceline.providers.declared import cannot_be_asked, check_call
 from paceline.providers.http import HttpAnswer, HttpCall, HttpEndpoint, Monotonic
 from paceline.providers.moments import read_moment
 
@@ -206,14 +206,16 @@ class Mitto:
             public_words(words, secrets=self._secrets, texts=known),
         )
 
-    async def look_up(self, references: Sequence[str]) -> Mapping[str, Known]:
+    async def look_up(
+        self,
+        references: Sequence[str],  # noqa: ARG002 - the protocol's
+    ) -> Mapping[str, Known]:
         """Mitto knows no references.
 
         Raises:
-            NotImplementedError: always.
+            LookUpFailedError: always.
         """
-        check_look_up(CAPABILITIES, references)
-        return {}
+        raise cannot_be_asked()
 
     def is_genuine(
         self,

@@ -85,8 +85,8 @@ class Simulated(Mitto):
         """Ask for one reference after the other, ten at once.
 
         Raises:
-            LookUpFailedError: one of them was not answered.
-            NotImplementedError: the simulator was not told to answer.
+            LookUpFailedError: one of them was not answered, or the simulator was not told to
+                answer.
         """
         check_look_up(self.capabilities, references)
         places = asyncio.Semaphore(LOOK_UPS_AT_ONCE)

@@ -31,7 +31,7 @@ from paceline.providers.base import (
     Reply,
     UnreadableError,
 )
-from paceline.providers.declared import check_call, check_look_up
+from paceline.providers.declared import cannot_be_asked, check_call
 from paceline.providers.http import HttpAnswer, HttpCall, HttpEndpoint, Monotonic
 
 CAPABILITIES = Capabilities(
@@ -178,14 +178,16 @@ class Twilio:
     def _public(self, said: Any, text: str) -> str:
         return public_words(said, secrets=self._secrets, texts=[text])
 
-    async def look_up(self, references: Sequence[str]) -> Mapping[str, Known]:
+    async def look_up(
+        self,
+        references: Sequence[str],  # noqa: ARG002 - the protocol's
+    ) -> Mapping[str, Known]:
         """Twilio knows no references.
 
         Raises:
-            NotImplementedError: always.
+            LookUpFailedError: always.
         """
-        check_look_up(self.capabilities, references)
-        return {}
+        raise cannot_be_asked()
 
     def is_genuine(self, url: str, body: bytes, headers: Mapping[str, str]) -> bool | None:
         """Check ``X-Twilio-Signature``: the URL, then each field of the form, sorted; for JSON the

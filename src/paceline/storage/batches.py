@@ -18,7 +18,8 @@ from sqlalchemy import (
 )
 
 from paceline.domain.message import BatchStatus
-from paceline.storage.database import insert_new, now
+from paceline.domain.verdict import Tries
+from paceline.storage.database import AnyRow, insert_new, now
 from paceline.storage.schema import batch_blocks, batches, lanes
 
 BLOCK = 1 << 16
@@ -84,6 +85,17 @@ def queued(table: FromClause = batches) -> ColumnElement[bool]:
 def due(at: Any) -> ColumnElement[bool]:
     """Queued, and its time has come."""
     return and_(queued(), batches.c.due_at <= at)
+
+
+def tries_of(batch: AnyRow, at: int) -> Tries:
+    """A batch's past, for a verdict."""
+    age = at - batch.doubt_since if batch.doubt_since is not None else 0
+    return Tries(tries_before(batch), in_doubt=batch.in_doubt, doubt_age_ms=age)
+
+
+def tries_before(batch: AnyRow) -> int:
+    """Tries before the one that is judged; an unconfirmed batch has counted that one already."""
+    return int(batch.tries - (batch.status == BatchStatus.UNCONFIRMED))
 
 
 def give_back(connection: Connection, batch: ReservedBatch) -> None:

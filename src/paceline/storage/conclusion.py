@@ -15,9 +15,10 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, select, updat
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.domain.outcome import Answered
-from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Split, Tries, Verdict
-from paceline.storage import doubt, splitting
+from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Split, Verdict
+from paceline.storage import doubt, splitting, webhook_events
 from paceline.storage.among import among
+from paceline.storage.batches import tries_before
 from paceline.storage.counters import Tally
 from paceline.storage.database import READ_AT, AnyRow, is_postgres, read_at
 from paceline.storage.schema import batches, messages
@@ -79,16 +80,6 @@ def lock_batches(connection: Connection, batch_ids: Iterable[int]) -> tuple[dict
 def _count_in_doubt(connection: Connection, batch_id: int) -> int:
     count: int = connection.execute(_COUNT_IN_DOUBT, {"batch": batch_id}).scalar_one()
     return count
-
-
-def tries_of(batch: AnyRow, at: int) -> Tries:
-    age = at - batch.doubt_since if batch.doubt_since is not None else 0
-    return Tries(_tries_before(batch), in_doubt=batch.in_doubt, doubt_age_ms=age)
-
-
-def _tries_before(batch: AnyRow) -> int:
-    """Tries before the one that is judged; an unconfirmed batch has counted that one already."""
-    return int(batch.tries - (batch.status == BatchStatus.UNCONFIRMED))
 
 
 def fail_messages(
@@ -157,6 +148,22 @@ def conclude(
         unconfirmed=still_doubtful - doubtful,
     )
     return Recorded(verdict, sent, failed, was_scout=batch.sibling_id is not None)
+
+
+def conclude_alone(
+    connection: Connection,
+    batch: AnyRow,
+    campaign_status: str | None,
+    verdict: Verdict,
+    at: int,
+    answered: tuple[Sequence[int], Answered] | None = None,
+) -> Recorded:
+    """As ``conclude``, for one batch and whole: nothing is left to write."""
+    conclusions = Conclusions()
+    recorded = conclude(connection, batch, campaign_status, verdict, at, conclusions, answered)
+    conclusions.write(connection, at)
+    webhook_events.batches(connection, [batch.id], at)
+    return recorded
 
 
 def _take_apart(
@@ -249,7 +256,7 @@ def _carry_on(
     connection: Connection, batch: AnyRow, message_ids: Sequence[int], again: Retry, at: int
 ) -> None:
     """Queue messages that were rejected for now in a batch of their own, with the batch's tries."""
-    tries = _tries_before(batch) + 1
+    tries = tries_before(batch) + 1
     if batch.in_doubt:
         connection.execute(_CERTAIN_AFTER_ALL, {"ids": list(message_ids)})
     splitting.split_off(
@@ -279,7 +286,7 @@ def _fail_batch(connection: Connection, batch_id: int, reason: Reason, error: st
 
 def _moved(batch: AnyRow, verdict: Verdict, at: int, *, in_doubt: bool) -> dict[str, Any]:
     """The batch as the verdict leaves it; parameters of ``_MOVE``."""
-    tries = _tries_before(batch) + 1
+    tries = tries_before(batch) + 1
     move: dict[str, Any] = {
         "batch": batch.id,
         "in_doubt_after": in_doubt,

@@ -15,9 +15,10 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, reference
 from paceline.domain.outcome import Answered, Known, NoAnswer
 from paceline.domain.verdict import Policy, Settle, Verdict, judge, judge_unknown
-from paceline.storage import counters, doubt, receipts, webhook_events
+from paceline.storage import counters, doubt, receipts
 from paceline.storage.among import among
-from paceline.storage.conclusion import Conclusions, Recorded, conclude, lock_batch, tries_of
+from paceline.storage.batches import tries_of
+from paceline.storage.conclusion import Recorded, conclude_alone, lock_batch
 from paceline.storage.database import AnyRow, now
 from paceline.storage.provider_messages import Names, remember
 from paceline.storage.receipts import InboxRow
@@ -89,7 +90,7 @@ def send_again(connection: Connection, doubted: Doubted, policy: Policy) -> Reco
         return Recorded(None)
     batch, campaign_status, at = found
     verdict = judge(NoAnswer(batch.error or ""), tries_of(batch, at), policy)
-    return _conclude(connection, batch, campaign_status, verdict, at)
+    return conclude_alone(connection, batch, campaign_status, verdict, at)
 
 
 def record(
@@ -119,9 +120,11 @@ def record(
     tries = tries_of(batch, at)
     batch = lock_batch(connection, batch.id)
     verdict: Verdict = Settle()
+    nothing_left: tuple[list[int], Answered] | None = ([], Answered([]))
     if connection.execute(_COUNT_QUEUED, {"batch": batch.id}).scalar_one():
         verdict = judge_unknown(batch.error or "unknown to the provider", tries, policy)
-    recorded = _conclude(connection, batch, campaign_status, verdict, at)
+        nothing_left = None
+    recorded = conclude_alone(connection, batch, campaign_status, verdict, at, nothing_left)
     return Recorded(recorded.verdict, recorded.sent + sent, recorded.failed)
 
 
@@ -133,22 +136,6 @@ def _lock(connection: Connection, doubted: Doubted) -> tuple[AnyRow, str | None,
     if batch.status != BatchStatus.UNCONFIRMED or batch.fence != doubted.fence:
         return None
     return batch, campaign_status, now(connection)
-
-
-def _conclude(
-    connection: Connection,
-    batch: AnyRow,
-    campaign_status: str | None,
-    verdict: Verdict,
-    at: int,
-) -> Recorded:
-    conclusions = Conclusions()
-    left: list[int] = []  # a batch is settled here when nothing of it is queued any more
-    answered = (left, Answered([])) if isinstance(verdict, Settle) else None
-    recorded = conclude(connection, batch, campaign_status, verdict, at, conclusions, answered)
-    conclusions.write(connection, at)
-    webhook_events.batches(connection, [batch.id], at)
-    return recorded
 
 
 def _remember(connection: Connection, batch: AnyRow, accepted: Mapping[int, Known]) -> None:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, func, select, update
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import ConflictError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
-from paceline.domain.verdict import Policy, Tries, remembers
+from paceline.domain.verdict import Policy, remembers
 from paceline.storage import accounts, audit_log, counters, webhook_events
 from paceline.storage import campaigns as campaigns_table
+from paceline.storage.batches import tries_of
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, messages
 
@@ -118,25 +119,16 @@ def decide(
         return 0
     at = now(connection)
     doubtful = connection.execute(select(func.count()).where(_in_doubt(batch_id))).scalar_one()
-    policy = policy_of(accounts.get(connection, batch.account_id))
-    if decision is Decision.RESEND and policy.looks_up and batch.confirm_at is not None:
-        return 0  # a second SMS for want of a minute's patience
-    if decision is Decision.RESEND and remembers(policy, _doubt_of(batch, at)):
-        _send_again_as_it_was(connection, batch, at)
+    if decision is Decision.RESEND:
+        policy = policy_of(accounts.get(connection, batch.account_id))
+        if policy.looks_up and batch.confirm_at is not None:
+            return 0  # a second SMS for want of a minute's patience
+        if remembers(policy, tries_of(batch, at)):
+            _send_again_as_it_was(connection, batch, at)
+        else:
+            _settle(connection, batch, decision, at, doubtful)
     else:
-        connection.execute(
-            update(messages).where(_in_doubt(batch_id)).values(**_MESSAGE_VALUES[decision](at))
-        )
-        _move(connection, batch, decision, at)
-        counters.add(
-            connection,
-            campaign_id,
-            at=at,
-            unconfirmed=-doubtful,
-            queued=0 if decision is Decision.RESEND else -doubtful,
-            sent=doubtful if decision is Decision.ACCEPT else 0,
-            failed=doubtful if decision is Decision.FAIL else 0,
-        )
+        _settle(connection, batch, decision, at, doubtful)
     audit_log.write(
         connection,
         tenant_id=batch.tenant_id,
@@ -148,11 +140,6 @@ def decide(
     )
     webhook_events.batches(connection, [batch_id], at)
     return int(doubtful)
-
-
-def _doubt_of(batch: AnyRow, at: int) -> Tries:
-    age = at - batch.doubt_since if batch.doubt_since is not None else 0
-    return Tries(batch.tries, in_doubt=True, doubt_age_ms=age)
 
 
 def end(connection: Connection, batch: AnyRow, at: int) -> None:
@@ -177,6 +164,25 @@ def _send_again_as_it_was(connection: Connection, batch: AnyRow, at: int) -> Non
         update(batches)
         .where(batches.c.id == batch.id)
         .values(**_AFRESH, due_at=at, confirm_at=None, updated_at=at)
+    )
+
+
+def _settle(
+    connection: Connection, batch: AnyRow, decision: Decision, at: int, doubtful: int
+) -> None:
+    """Give what is in doubt the status that the operator says, and the counters theirs."""
+    connection.execute(
+        update(messages).where(_in_doubt(batch.id)).values(**_MESSAGE_VALUES[decision](at))
+    )
+    _move(connection, batch, decision, at)
+    counters.add(
+        connection,
+        batch.campaign_id,
+        at=at,
+        unconfirmed=-doubtful,
+        queued=0 if decision is Decision.RESEND else -doubtful,
+        sent=doubtful if decision is Decision.ACCEPT else 0,
+        failed=doubtful if decision is Decision.FAIL else 0,
     )
 
 

@@ -35,15 +35,15 @@ from paceline.domain.verdict import (
     judge_silence,
 )
 from paceline.storage import accounts, counters, doubt, webhook_events
-from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
+from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch, tries_of
 from paceline.storage.conclusion import (
     ERROR_LENGTH,
     Conclusions,
     Recorded,
     conclude,
+    conclude_alone,
     lock_batch,
     lock_batches,
-    tries_of,
 )
 from paceline.storage.database import AnyRow, now
 from paceline.storage.provider_messages import Names, remember
@@ -192,7 +192,7 @@ def record_bug(connection: Connection, batch: ReservedBatch, error: str) -> Reco
     }
     if (verdict := verdicts.get(row.status)) is None:
         return Recorded(None)
-    return _concluded(connection, row, campaign_status, verdict, at)
+    return conclude_alone(connection, row, campaign_status, verdict, at)
 
 
 def void(connection: Connection, attempt: Attempt, lease_ms: int) -> ReservedBatch:
@@ -257,9 +257,9 @@ def expire(
         )
         policy = policy_of(accounts.get(connection, batch.account_id))
         verdict = judge_silence(error, tries_of(batch, at), policy)
-        _concluded(connection, batch, campaign_status, verdict, at)
+        conclude_alone(connection, batch, campaign_status, verdict, at)
         return BatchStatus.UNCONFIRMED
-    _concluded(connection, batch, campaign_status, GiveBack(""), at)
+    conclude_alone(connection, batch, campaign_status, GiveBack(""), at)
     return BatchStatus.QUEUED
 
 
@@ -270,17 +270,7 @@ def _conclude_reserved(
     at = now(connection)
     if row.status != BatchStatus.RESERVED or row.fence != batch.fence:
         return Recorded(None)
-    return _concluded(connection, row, campaign_status, verdict_of(tries_of(row, at)), at)
-
-
-def _concluded(
-    connection: Connection, batch: AnyRow, campaign_status: str | None, verdict: Verdict, at: int
-) -> Recorded:
-    conclusions = Conclusions()
-    recorded = conclude(connection, batch, campaign_status, verdict, at, conclusions)
-    conclusions.write(connection, at)
-    webhook_events.batches(connection, [batch.id], at)
-    return recorded
+    return conclude_alone(connection, row, campaign_status, verdict_of(tries_of(row, at)), at)
 
 
 def _answers(batch: AnyRow, sent: ReservedBatch) -> bool:

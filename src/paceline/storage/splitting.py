@@ -18,10 +18,9 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, bindparam, insert, select, update
 
 from paceline.domain.message import BatchStatus, MessageStatus
-from paceline.storage import counters, webhook_events
 from paceline.storage.among import among
 from paceline.storage.batches import new_block
-from paceline.storage.database import AnyRow, now
+from paceline.storage.database import AnyRow
 from paceline.storage.schema import attempts, batches, messages
 
 PARKED_MS = 60_000
@@ -85,7 +84,7 @@ def divide(
         generation: of both parts; a new one if nothing was accepted.
         too_large: it was only too large: no message is suspected, and no scout needed.
     """
-    ids = _queued_ids(connection, batch.id)
+    ids = queued_ids(connection, batch.id)
     fresh = {
         "status": BatchStatus.QUEUED,
         "due_at": at,
@@ -105,52 +104,13 @@ def divide(
     return at + PARKED_MS
 
 
-def after_scout(connection: Connection, scout_id: int) -> None:
-    """Decide about the rest by what became of its scout; nothing to do if that is not known yet."""
-    scout = connection.execute(_ROW, {"batch": scout_id}).one()
-    campaign_id = scout.campaign_id
-    counters.lock(connection, campaign_id)
-    rest = connection.execute(_ROW.with_for_update(), {"batch": scout.sibling_id}).one()
-    waits = rest.status == BatchStatus.QUEUED and rest.rejected is not None
-    if scout.status != BatchStatus.DONE or not waits:
-        return
-    at = now(connection)
-    ids = _queued_ids(connection, rest.id)
-    told = connection.execute(_TOLD, {"batch": scout_id}).first()
-    alike = told is not None and told.error == rest.rejected
-    if not alike:
-        _go_on_in_halves(connection, rest, ids, at)
-    elif scout.rejected is None and len(ids) > 1:
-        split_off(connection, rest, [ids[len(ids) * 2 // 3]], at, sibling_id=rest.id, due_at=at)
-    else:
-        _fail(connection, rest, told, at)
-
-
-def _go_on_in_halves(connection: Connection, rest: AnyRow, ids: Sequence[int], at: int) -> None:
-    if len(ids) > 1:
-        split_off(connection, rest, ids[len(ids) // 2 :], at, due_at=at)
-    connection.execute(_DUE, {"batch": rest.id, "now": at})
-
-
-def _fail(connection: Connection, rest: AnyRow, told: Any, at: int) -> None:
-    failed = connection.execute(
-        _FAIL_QUEUED, {"batch": rest.id, "why": told.reason, "detail": told.error, "now": at}
-    ).rowcount
-    connection.execute(_DONE, {"batch": rest.id, "now": at})
-    counters.add(connection, rest.campaign_id, at=at, queued=-failed, failed=failed)
-    webhook_events.batches(connection, [rest.id], at)
-
-
-def _queued_ids(connection: Connection, batch_id: int) -> list[int]:
+def queued_ids(connection: Connection, batch_id: int) -> list[int]:
+    """The messages of a batch that are neither sent nor failed, by id."""
     return list(connection.execute(_QUEUED_IDS, {"batch": batch_id}).scalars())
 
 
-_ROW = select(batches).where(batches.c.id == bindparam("batch"))
 _QUEUED = (messages.c.batch_id == bindparam("batch"), messages.c.status == MessageStatus.QUEUED)
 _QUEUED_IDS = select(messages.c.id).where(*_QUEUED).order_by(messages.c.id)
-_TOLD = select(messages.c.error, messages.c.reason).where(
-    messages.c.batch_id == bindparam("batch"), messages.c.status == MessageStatus.FAILED
-)
 _MOVE_MESSAGES = (
     update(messages).where(among(messages.c.id, "ids")).values(batch_id=bindparam("apart"))
 )
@@ -161,26 +121,6 @@ _SHRINK = (
 )
 _REJECTED = (
     update(batches).where(batches.c.id == bindparam("batch")).values(rejected=bindparam("why"))
-)
-_DUE = (
-    update(batches)
-    .where(batches.c.id == bindparam("batch"))
-    .values(due_at=bindparam("now"), updated_at=bindparam("now"))
-)
-_DONE = (
-    update(batches)
-    .where(batches.c.id == bindparam("batch"))
-    .values(status=BatchStatus.DONE, updated_at=bindparam("now"))
-)
-_FAIL_QUEUED = (
-    update(messages)
-    .where(*_QUEUED)
-    .values(
-        status=MessageStatus.FAILED,
-        reason=bindparam("why"),
-        error=bindparam("detail"),
-        failed_at=bindparam("now"),
-    )
 )
 _COPIED = [column for column in attempts.c if column.name not in {"id", "batch_id"}]
 _COPY_ATTEMPTS = insert(attempts).from_select(
