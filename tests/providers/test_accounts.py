@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from paceline.clock import SystemClock
 from paceline.engine.adapters import Adapters
 
 ROW = SimpleNamespace(
@@ -23,7 +22,7 @@ ROW = SimpleNamespace(
 
 @pytest.mark.parametrize("public_url", ["https://sms.example.org", "https://sms.example.org/"])
 def test_an_adapter_knows_where_its_receipts_are_to_go(public_url):
-    adapter: Any = Adapters(SystemClock(), 1000, public_url).of(ROW)
+    adapter: Any = Adapters(1000, public_url).of(ROW)
     assert adapter._account.receipts_url == (
         "https://sms.example.org/webhooks/twilio/webhook-token-0123456789/dlr"
     )
@@ -31,13 +30,13 @@ def test_an_adapter_knows_where_its_receipts_are_to_go(public_url):
 
 
 def test_without_a_public_address_no_receipts_can_be_asked_for():
-    adapter: Any = Adapters(SystemClock(), 1000).of(ROW)
+    adapter: Any = Adapters(1000).of(ROW)
     assert adapter._account.receipts_url == ""
     assert not adapter.capabilities.echoes_reference
 
 
 def test_an_adapter_is_kept_until_its_account_changes():
-    adapters = Adapters(SystemClock(), 1000, "https://sms.example.org")
+    adapters = Adapters(1000, "https://sms.example.org")
     adapter = adapters.of(ROW)
     assert adapters.of(SimpleNamespace(**vars(ROW))) is adapter
     moved = SimpleNamespace(**vars(ROW) | {"webhook_token": "another-token-0123456789"})

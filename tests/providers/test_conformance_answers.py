@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paceline.domain.outcome import Answered, NoAnswer, Rejected
-from paceline.providers.http import HttpAnswer
+from paceline.providers.lines import HttpAnswer
 
 from .conformance import (
     CHUNKED,

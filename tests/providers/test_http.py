@@ -16,9 +16,10 @@ import pytest
 from paceline import __version__
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.outcome import Answered, NoAnswer, NotSent, Outcome
-from paceline.providers import http
+from paceline.providers import lines
 from paceline.providers.base import PermitVoidError
-from paceline.providers.http import KEEP_ALIVE_S, HttpAnswer, HttpEndpoint
+from paceline.providers.http import HttpEndpoint
+from paceline.providers.lines import KEEP_ALIVE_S, HttpAnswer, Internet, TcpLine
 
 from .scripted import Visit, answer, answering, scripted
 
@@ -81,7 +82,7 @@ async def test_the_last_moment_of_a_permit_is_in_time_and_the_next_is_not():
     clock = HandClock()
     async with (
         scripted(answering(OK)) as server,
-        endpoint_at(server.url, monotonic=clock) as endpoint,
+        endpoint_at(server.url, network=Internet(clock)) as endpoint,
     ):
         call = endpoint.call(b"x", accept)
         assert await call.connect() is None
@@ -95,11 +96,11 @@ async def test_the_permit_is_looked_at_after_a_connection_had_to_be_made():
     clock = HandClock()
     async with (
         scripted(answering(OK)) as server,
-        endpoint_at(server.url, monotonic=clock) as endpoint,
+        endpoint_at(server.url, network=Internet(clock)) as endpoint,
     ):
         opened = endpoint.open_line
 
-        async def slowly() -> http.Line:
+        async def slowly() -> lines.Line:
             clock.now += 1
             return await opened()
 
@@ -171,7 +172,7 @@ async def test_a_connection_idle_for_longer_than_the_keep_alive_is_replaced():
     clock = HandClock()
     async with (
         scripted(answering(OK, OK)) as server,
-        endpoint_at(server.url, monotonic=clock) as endpoint,
+        endpoint_at(server.url, network=Internet(clock)) as endpoint,
     ):
         await answered_once(endpoint)
         clock.now += KEEP_ALIVE_S + 0.001
@@ -182,7 +183,7 @@ async def test_waiting_in_a_held_connection_counts_as_idle_time():
     clock = HandClock()
     async with (
         scripted(answering(OK, OK)) as server,
-        endpoint_at(server.url, monotonic=clock) as endpoint,
+        endpoint_at(server.url, network=Internet(clock)) as endpoint,
     ):
         await answered_once(endpoint)
         for _ in range(3):  # passed on unused from call to call
@@ -197,7 +198,7 @@ async def test_a_connection_within_the_keep_alive_is_used_again():
     clock = HandClock()
     async with (
         scripted(answering(OK, OK, OK)) as server,
-        endpoint_at(server.url, monotonic=clock) as endpoint,
+        endpoint_at(server.url, network=Internet(clock)) as endpoint,
     ):
         for _ in range(3):
             await answered_once(endpoint)
@@ -263,7 +264,7 @@ async def test_a_call_may_be_given_up_and_its_connection_serves_the_next():
 
 
 async def test_an_endless_answer_is_cut_off_and_in_doubt(monkeypatch):
-    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(lines, "MAX_ANSWER_BYTES", 100_000)
 
     async def endless(visit: Visit) -> None:
         await visit.request()
@@ -378,7 +379,7 @@ async def test_the_tail_of_a_tls_handshake_is_not_taken_for_a_close(
         call = endpoint.call(b"x", accept)
         assert await call.connect() is None
         server.visits[0].write(await tail)
-        assert call._line is not None
+        assert isinstance(call._line, TcpLine)
         assert call._line._has_unread()
         assert isinstance(await call.submit(endpoint.monotonic() + 60), Answered)
         assert len(server.visits) == 1

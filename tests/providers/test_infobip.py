@@ -10,8 +10,8 @@ from msgspec.json import encode
 from paceline.domain.message import Delivery
 from paceline.domain.outcome import Answered, Known, Refused, Rejection
 from paceline.providers.base import OutgoingMessage
-from paceline.providers.http import HttpAnswer
 from paceline.providers.infobip import Infobip
+from paceline.providers.lines import HttpAnswer
 
 from .scripted import answer, answering, scripted
 from .subjects.infobip import (

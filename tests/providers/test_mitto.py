@@ -11,7 +11,7 @@ from paceline.domain.message import Delivery
 from paceline.domain.outcome import Answered, NoAnswer, Outcome, Rejection
 from paceline.providers import create
 from paceline.providers.base import Receipt, UnreadableError
-from paceline.providers.http import HttpAnswer
+from paceline.providers.lines import HttpAnswer
 from paceline.providers.mitto import Mitto
 
 from .subjects.mitto import MITTO

@@ -12,7 +12,7 @@ import pytest
 
 from paceline.domain.outcome import Answered, Rejected, Rejection
 from paceline.providers.base import Account, OutgoingMessage
-from paceline.providers.http import HttpAnswer
+from paceline.providers.lines import HttpAnswer
 from paceline.providers.twilio import Twilio
 
 from .conformance import in_time

@@ -26,7 +26,6 @@ from paceline.api.edge import GUARDED, Authentication, BodyLimit, Edge
 from paceline.api.metrics import Counted, Metrics
 from paceline.api.problems import ProblemDocument
 from paceline.api.webhooks import Webhooks
-from paceline.clock import SystemClock
 from paceline.engine.adapters import Adapters
 from paceline.engine.interpreter import keep_the_event_loop_quick
 from paceline.engine.orders import Orders
@@ -59,9 +58,7 @@ def create_app(
         SecretError: there is no secret to open credentials with.
     """
     context = _context(database, settings, wake, worker_state)
-    adapters = Adapters(
-        SystemClock(), settings.provider_timeout_ms, settings.public_url, sealer=context.sealer
-    )
+    adapters = Adapters(settings.provider_timeout_ms, settings.public_url, sealer=context.sealer)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -23,7 +23,7 @@ from paceline.cli.session import (
     settings_of_process,
     values,
 )
-from paceline.clock import SystemClock, iso
+from paceline.clock import iso
 from paceline.domain.errors import InvalidInputError
 from paceline.engine import operations
 from paceline.engine.adapters import Adapters
@@ -218,9 +218,7 @@ def reach(here: Session, row: AnyRow) -> None:
 
     async def connected() -> str | None:
         settings = here.settings
-        adapters = Adapters(
-            SystemClock(), settings.provider_timeout_ms, settings.public_url, sealer=sealer
-        )
+        adapters = Adapters(settings.provider_timeout_ms, settings.public_url, sealer=sealer)
         call = adapters.of(row).prepare(row.sender, _NOBODY)
         try:
             unsent = await call.connect()

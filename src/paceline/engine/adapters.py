@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from paceline.clock import Clock
 from paceline.providers import create
 from paceline.providers.base import Account, Provider
+from paceline.providers.lines import INTERNET, Network
 from paceline.storage.sealing import Sealer
 
 
@@ -15,24 +15,24 @@ class Adapters:
 
     def __init__(
         self,
-        clock: Clock,
         timeout_ms: int,
         public_url: str | None = None,
         *,
         sealer: Sealer | None = None,
+        network: Network = INTERNET,
     ) -> None:
         """Have none yet.
 
         Args:
-            clock: of ``PreparedCall.submit(send_by)``.
             timeout_ms: for a provider's answer.
             public_url: where providers reach the webhooks; None: they do not.
             sealer: opens the accounts' keys; None: they are plain.
+            network: where the providers are, and the clock of ``PreparedCall.submit(send_by)``.
         """
-        self._clock = clock
         self._timeout_ms = timeout_ms
         self._public_url = public_url
         self.sealer = sealer
+        self._network = network
         self._current: dict[int, tuple[Account, Provider]] = {}
         self._retired: list[Provider] = []
 
@@ -55,7 +55,7 @@ class Adapters:
         current = self._current.get(row.id)
         if current is not None and current[0] == account:
             return current[1]
-        provider = create(account, monotonic=self._clock.monotonic)
+        provider = create(account, network=self._network)
         if current is not None:
             self._retired.append(current[1])  # calls may still be under way on it
         self._current[row.id] = (account, provider)

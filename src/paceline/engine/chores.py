@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 
 from sqlalchemy import Connection
@@ -60,7 +58,7 @@ class Chores:
         Args:
             database: where they are.
             rules: leases and batch sizes.
-            clock: how long indexing has waited.
+            clock: for waiting, and how long things took.
             wake: there is something to send.
             at_rest: nothing is being sent just now.
         """
@@ -122,11 +120,11 @@ class Chores:
                 log.info("launch_stopped", campaign_id=campaign_id)
 
     async def _write_chunk(self, campaign_id: int) -> Launched | None:
-        began = time.perf_counter()
+        began = self._clock.monotonic()
         chunk = await self.database.write(launches.write_chunk, campaign_id)
         if self._receipts_come:
             # A provider waits for each of its receipts to be committed; a launch has time.
-            await asyncio.sleep(_LAUNCH_YIELDS * (time.perf_counter() - began))
+            await self._clock.sleep(_LAUNCH_YIELDS * (self._clock.monotonic() - began))
         return chunk
 
     async def sweep_cancelled(self) -> None:

@@ -14,6 +14,7 @@ from paceline.engine.confirming import Confirming
 from paceline.engine.dispatch import Dispatcher
 from paceline.engine.outbound import Deliveries
 from paceline.engine.rules import Rules
+from paceline.providers.lines import Internet, Network
 from paceline.storage import turns
 from paceline.storage.database import Database, DatabaseUnreachableError
 from paceline.storage.sealing import Sealer
@@ -50,6 +51,7 @@ class Worker:
         sealer: Sealer | None = None,
         public_url: str | None = None,
         deliveries: Deliveries | None = None,
+        network: Network | None = None,
     ) -> None:
         """Have nothing in hand yet.
 
@@ -60,11 +62,17 @@ class Worker:
             sealer: opens the accounts' keys; None: they are plain.
             public_url: where providers reach the server.
             deliveries: of webhooks to tenants; stopped with the worker. None: not here.
+            network: where the providers are; None: on the Internet.
         """
         self.database = database
         self.rules = rules
         self.clock = clock
-        self.adapters = Adapters(clock, rules.provider_timeout_ms, public_url, sealer=sealer)
+        self.adapters = Adapters(
+            rules.provider_timeout_ms,
+            public_url,
+            sealer=sealer,
+            network=network or Internet(clock.monotonic),
+        )
         self.deliveries = deliveries
         name = f"{socket.gethostname()[:40]}:{os.getpid()}"
         self.dispatcher = Dispatcher(database, rules, self.adapters, clock, name)

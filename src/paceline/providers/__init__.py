@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from paceline.domain.errors import InvalidInputError
 from paceline.providers.base import Account, Capabilities, Provider
-from paceline.providers.http import Monotonic
 from paceline.providers.infobip import Infobip
+from paceline.providers.lines import INTERNET, Network
 from paceline.providers.mitto import Mitto
 from paceline.providers.simulated import Simulated
 from paceline.providers.twilio import Twilio
@@ -30,16 +29,16 @@ def names() -> list[str]:
     return sorted(_ADAPTERS)
 
 
-def create(account: Account, *, monotonic: Monotonic = time.monotonic) -> Provider:
+def create(account: Account, *, network: Network = INTERNET) -> Provider:
     """Make the adapter for a traffic account; it connects when it is first used.
 
-    ``monotonic`` is the clock of ``PreparedCall.submit(send_by)``.
+    ``network`` is where the provider is, and the clock of ``PreparedCall.submit(send_by)``.
 
     Raises:
         InvalidInputError: the provider is unknown, or the account's URL, key or an option cannot be
             used.
     """
-    return _adapter(account.provider)(account, monotonic=monotonic)
+    return _adapter(account.provider)(account, network=network)
 
 
 def capabilities_of(provider: str, options: Mapping[str, Any]) -> Capabilities:

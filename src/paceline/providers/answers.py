@@ -21,7 +21,8 @@ from paceline.domain.outcome import (
     Throttled,
 )
 from paceline.providers.base import Account
-from paceline.providers.http import MAX_ERROR_LENGTH, HttpAnswer
+from paceline.providers.http import MAX_ERROR_LENGTH
+from paceline.providers.lines import HttpAnswer
 
 MAX_RETRY_AFTER_MS = 86_400_000
 """A day: whoever asks for more has made a mistake, and an account must not be closed by it."""

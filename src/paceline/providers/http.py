@@ -1,66 +1,33 @@
-"""HTTP with exact knowledge of what went out: the only module that knows aiohttp.
+"""HTTP with exact knowledge of what went out.
 
 Whether a failed call may be repeated hangs on one question: had its first byte been written? So a
 request is one string of bytes, written by one synchronous step of ours, directly after the last
 look at the connection and at the permit. What fails before that step is ``NotSent`` (or a void
 permit), what fails from then on is ``NoAnswer``, whatever the exception may be.
-
-aiohttp gives the connections (names, TCP, TLS, pool) and parses the answers. Its session is left
-out, and with it, by construction, everything that could send a second request: retries, redirects,
-cookies. Proxy variables of the environment are not honoured (aiohttp's ``trust_env`` default).
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
-import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from yarl import URL
 
 from paceline import __version__
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.outcome import NoAnswer, NotSent
 from paceline.providers.base import PermitVoidError
+from paceline.providers.lines import INTERNET, HttpAnswer, Line, Network
 
 CONNECT_TIMEOUT_S = 10.0
-KEEP_ALIVE_S = 4.0
-"""Servers commonly close an idle connection after 5 s, and a close that crosses our request on the
-way is a doubt: so a connection is given up before that."""
-MAX_ANSWER_BYTES = 8 * 2**20
 MAX_ERROR_LENGTH = 200
 _LONG_ANSWER_BYTES = 128 * 1024
 """It takes milliseconds to read."""
-_LOOP_TURNS = 4
-"""How often the event loop may run to take in what a socket has received; it takes two."""
-_FIRST_FINAL_STATUS = 200
-
-Monotonic: TypeAlias = Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """One whole answer. The names of ``headers`` are found in any case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
 
 Told = TypeVar("Told")
 ReadAnswer: TypeAlias = Callable[[HttpAnswer], Told]
 """An adapter's reading of a whole answer, of any status: for a submission, its outcome."""
-
-
-class AnswerTooLongError(Exception):
-    """The answer is longer than any honest one."""
 
 
 class HttpEndpoint:
@@ -72,7 +39,7 @@ class HttpEndpoint:
         headers: Mapping[str, str],
         *,
         timeout_ms: int,
-        monotonic: Monotonic = time.monotonic,
+        network: Network = INTERNET,
     ) -> None:
         """Check and render what all requests have in common.
 
@@ -82,7 +49,7 @@ class HttpEndpoint:
             timeout_ms: for the answer, from the first byte of the request on. Connecting has its
                 own time, the same up to 10 s: a slow connect must not shorten the wait for an
                 answer, because missing the answer is a doubt and missing a connection is none.
-            monotonic: the clock of ``send_by``.
+            network: where the server is, and the clock of ``send_by``.
 
         Raises:
             InvalidInputError: the URL or a header cannot be used. A header's value is not repeated.
@@ -92,11 +59,8 @@ class HttpEndpoint:
         self._post = _request_line("POST", self._url) + self._fields
         self.timeout_s = timeout_ms / 1000
         self.connect_timeout_s = min(CONNECT_TIMEOUT_S, self.timeout_s)
-        self.monotonic = monotonic
-        self._connector: aiohttp.TCPConnector | None = None
-        self._histories: weakref.WeakKeyDictionary[ResponseHandler, _History] = (
-            weakref.WeakKeyDictionary()
-        )
+        self.monotonic = network.monotonic
+        self._lines = network.lines_to(self._url, self.connect_timeout_s)
 
     def call(self, body: bytes, read: ReadAnswer[Told]) -> HttpCall[Told]:
         """Render one POST to its last byte."""
@@ -113,126 +77,12 @@ class HttpEndpoint:
 
         Raises:
             TimeoutError: none within ``connect_timeout_s``.
-            aiohttp.ClientError: the name, the connection or TLS failed.
+            OSError: the name, the connection or TLS failed.
         """
-        if self._connector is None:  # made here because it belongs to the running loop
-            # No limit: as many calls as there are at once have a connection each.
-            self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
-        where = aiohttp.ClientRequest("POST", self._url, loop=asyncio.get_running_loop())
-        limits = aiohttp.ClientTimeout(connect=self.connect_timeout_s)
-        connection = await self._connector.connect(where, [], limits)
-        protocol = connection.protocol
-        assert protocol is not None  # noqa: S101 - for mypy: only a released one has none
-        history = self._histories.setdefault(protocol, _History(last_use=self.monotonic()))
-        return Line(connection, protocol, history, self.monotonic)
+        return await self._lines.open()
 
     async def aclose(self) -> None:
-        if self._connector is not None:
-            await self._connector.close()
-
-
-@dataclass(slots=True)
-class _History:
-    """What we know of one connection from the calls before this one."""
-
-    last_use: float
-    """When it was opened or gave its last answer, on the endpoint's clock."""
-    proven: bool = False
-    """It has carried an answer."""
-
-
-class Line:
-    """One open connection, held by one call."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        protocol: ResponseHandler,
-        history: _History,
-        monotonic: Monotonic,
-    ) -> None:
-        self._connection = connection
-        self._protocol = protocol
-        self._history = history
-        self._monotonic = monotonic
-
-    @property
-    def expired(self) -> bool:
-        return self._monotonic() - self._history.last_use > KEEP_ALIVE_S
-
-    @property
-    def died_unused(self) -> bool:
-        """Of one that is not usable: it was closed before any request, and not for being idle."""
-        return not self._history.proven and not self.expired
-
-    async def is_usable(self) -> bool:
-        """Whether a request may be written. It suspends only if something was received meanwhile,
-        and never after its last look: the answer is still true when the caller has it.
-        """
-        for _ in range(_LOOP_TURNS):
-            if not self._has_unread():
-                return self._is_clean() and not self.expired
-            # Nobody has asked, so it is a close, an alert, or the tail of a TLS handshake. Which
-            # of them shows when the loop has read it.
-            await asyncio.sleep(0)
-        return False
-
-    def _is_clean(self) -> bool:
-        transport = self._protocol.transport
-        if transport is None or transport.is_closing():
-            return False
-        # Or an answer that nobody asked for would be taken for ours.
-        return not self._protocol.should_close
-
-    def _has_unread(self) -> bool:
-        """Ask the kernel, which knows of a close before the event loop does."""
-        transport = self._protocol.transport
-        if transport is None or transport.is_closing():
-            return False
-        poll = select.poll()
-        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-
-    def expect_answer(self) -> None:
-        """Set a parser up for the answer; nothing goes out."""
-        self._protocol.set_response_params(read_until_eof=True)
-
-    def write(self, request: bytes) -> None:
-        """The first and only write. It does not wait: the transport takes it all, and passes it to
-        the kernel at once (asyncio) or at the end of this turn of the loop (uvloop).
-        """
-        if self._protocol.transport is None:
-            raise ConnectionResetError
-        self._protocol.transport.write(request)
-
-    async def read_answer(self) -> HttpAnswer:
-        """Wait for a whole final answer; any exception means that there is none."""
-        message, payload = await self._protocol.read()
-        while message.code < _FIRST_FINAL_STATUS:
-            message, payload = await self._protocol.read()
-        body = bytearray()
-        async for chunk in payload.iter_any():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise AnswerTooLongError
-        self._history.last_use = self._monotonic()
-        self._history.proven = True
-        return HttpAnswer(message.code, message.headers, bytes(body))
-
-    def give_back(self) -> None:
-        """Let the next call have it, unless it is not fit for one."""
-        transport = self._protocol.transport
-        # An answer can overtake the rest of its request, which would go out before the next one.
-        if transport is not None and not transport.get_write_buffer_size() and self._is_clean():
-            self._connection.release()
-        else:
-            self.abort()
-
-    def abort(self) -> None:
-        """Close at once: what is not sent yet will not be sent later behind our back."""
-        if self._protocol.transport is not None:
-            self._protocol.transport.abort()
-        self._connection.close()
+        await self._lines.aclose()
 
 
 class HttpCall(Generic[Told]):
@@ -254,7 +104,7 @@ class HttpCall(Generic[Told]):
             return await self._hold_usable_line()
         except TimeoutError:
             return NotSent(f"no connection within {self._endpoint.connect_timeout_s:g} s")
-        except (aiohttp.ClientError, OSError) as error:  # their texts name host and port only
+        except OSError as error:  # its text names host and port only
             return NotSent(f"no connection: {error}"[:MAX_ERROR_LENGTH])
 
     async def _hold_usable_line(self) -> Line:

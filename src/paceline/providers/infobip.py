@@ -10,7 +10,6 @@ message was accepted the first time. How long Infobip remembers is not published
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,7 +29,8 @@ from paceline.providers.base import (
     UnreadableError,
 )
 from paceline.providers.declared import check_call, check_look_up, read_options
-from paceline.providers.http import HttpAnswer, HttpCall, HttpEndpoint, Monotonic
+from paceline.providers.http import HttpCall, HttpEndpoint
+from paceline.providers.lines import INTERNET, HttpAnswer, Network
 from paceline.providers.look_ups import LookUps
 from paceline.providers.moments import read_moment
 
@@ -165,7 +165,7 @@ _decode_replies = msgspec.json.Decoder(_Replies).decode
 class Infobip:
     """The adapter for one Infobip account (``base.Provider``)."""
 
-    def __init__(self, account: Account, *, monotonic: Monotonic = time.monotonic) -> None:
+    def __init__(self, account: Account, *, network: Network = INTERNET) -> None:
         """Check the account, whose ``base_url`` is the one that Infobip gave it.
 
         Raises:
@@ -179,9 +179,9 @@ class Infobip:
             account.base_url.rstrip("/") + SUBMISSION_PATH,
             {**headers, "Content-Type": "application/json"},
             timeout_ms=account.timeout_ms,
-            monotonic=monotonic,
+            network=network,
         )
-        self._logs = LookUps(account, LOGS_PATH, headers, monotonic=monotonic)
+        self._logs = LookUps(account, LOGS_PATH, headers, network=network)
 
     @staticmethod
     def capabilities_with(options: Mapping[str, Any]) -> Capabilities:

@@ -13,7 +13,8 @@ from http import HTTPStatus
 from paceline.domain.outcome import NoAnswer, NotSent
 from paceline.providers.answers import read_retry_after, status_line
 from paceline.providers.base import Account, LookUpFailedError
-from paceline.providers.http import HttpAnswer, HttpEndpoint, Monotonic
+from paceline.providers.http import HttpEndpoint
+from paceline.providers.lines import HttpAnswer, Network
 
 TIMEOUT_MS = 10_000
 """For a look-up's answer. It is short because waiting longer proves nothing: it is asked again."""
@@ -23,7 +24,7 @@ class LookUps:
     """One URL that answers look-ups."""
 
     def __init__(
-        self, account: Account, path: str, headers: Mapping[str, str], *, monotonic: Monotonic
+        self, account: Account, path: str, headers: Mapping[str, str], *, network: Network
     ) -> None:
         """Check and render what all look-ups have in common; they connect when first used.
 
@@ -34,7 +35,7 @@ class LookUps:
             account.base_url.rstrip("/") + path,
             headers,
             timeout_ms=min(account.timeout_ms, TIMEOUT_MS),
-            monotonic=monotonic,
+            network=network,
         )
 
     async def ask(

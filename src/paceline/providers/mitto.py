@@ -11,7 +11,6 @@ accepts nothing that this one does not, and its answer would have to be read in 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +29,8 @@ from paceline.providers.base import (
     UnreadableError,
 )
 from paceline.providers.declared import cannot_be_asked, check_call
-from paceline.providers.http import HttpAnswer, HttpCall, HttpEndpoint, Monotonic
+from paceline.providers.http import HttpCall, HttpEndpoint
+from paceline.providers.lines import INTERNET, HttpAnswer, Network
 from paceline.providers.moments import read_moment
 
 SUBMISSION_PATH = "/api/v1.1/Messages/sendmessagesbulk"
@@ -114,7 +114,7 @@ class Mitto:
         capabilities: Capabilities = CAPABILITIES,
         *,
         sends_reference: bool = False,
-        monotonic: Monotonic = time.monotonic,
+        network: Network = INTERNET,
     ) -> None:
         """Check the account.
 
@@ -122,7 +122,7 @@ class Mitto:
             account: whose ``external_id`` is the trafficAccountId.
             capabilities: of a provider that speaks Mitto and can do more.
             sends_reference: that provider takes a ``reference`` with each message.
-            monotonic: the clock of ``send_by``.
+            network: where the provider is, and the clock of ``send_by``.
 
         Raises:
             InvalidInputError: its base URL or its key cannot be used.
@@ -135,7 +135,7 @@ class Mitto:
             account.base_url.rstrip("/") + SUBMISSION_PATH,
             {"Accept": "application/json", "Content-Type": "application/json", **key_of(account)},
             timeout_ms=account.timeout_ms,
-            monotonic=monotonic,
+            network=network,
         )
 
     @staticmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ from paceline.domain.message import Delivery
 from paceline.domain.outcome import Known
 from paceline.providers.base import Account, Capabilities, LookUpFailedError
 from paceline.providers.declared import check_look_up, read_options
-from paceline.providers.http import Monotonic
+from paceline.providers.lines import INTERNET, Network
 from paceline.providers.look_ups import LookUps
 from paceline.providers.mitto import CAPABILITIES, DELIVERIES, UNREADABLE, Mitto, key_of
 
@@ -51,7 +50,7 @@ class _Error(msgspec.Struct):
 class Simulated(Mitto):
     """Mitto with references; ``account.options`` are those of ``_Options``."""
 
-    def __init__(self, account: Account, *, monotonic: Monotonic = time.monotonic) -> None:
+    def __init__(self, account: Account, *, network: Network = INTERNET) -> None:
         """Check the account.
 
         Raises:
@@ -61,9 +60,9 @@ class Simulated(Mitto):
             account,
             self.capabilities_with(account.options),
             sends_reference=True,
-            monotonic=monotonic,
+            network=network,
         )
-        self._look_ups = LookUps(account, LOOK_UP_PATH, key_of(account), monotonic=monotonic)
+        self._look_ups = LookUps(account, LOOK_UP_PATH, key_of(account), network=network)
 
     @staticmethod
     def capabilities_with(options: Mapping[str, Any]) -> Capabilities:

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -32,7 +31,8 @@ from paceline.providers.base import (
     UnreadableError,
 )
 from paceline.providers.declared import cannot_be_asked, check_call
-from paceline.providers.http import HttpAnswer, HttpCall, HttpEndpoint, Monotonic
+from paceline.providers.http import HttpCall, HttpEndpoint
+from paceline.providers.lines import INTERNET, HttpAnswer, Network
 
 CAPABILITIES = Capabilities(
     max_messages_per_call=1, echoes_reference=True, server_error_is_no=False
@@ -87,13 +87,13 @@ _decode_error = msgspec.json.Decoder(_Error).decode
 class Twilio:
     """The adapter for one Twilio account (``base.Provider``)."""
 
-    def __init__(self, account: Account, *, monotonic: Monotonic = time.monotonic) -> None:
+    def __init__(self, account: Account, *, network: Network = INTERNET) -> None:
         """Check the account.
 
         Args:
             account: whose ``external_id`` is the Account SID and whose ``api_key`` the Auth Token,
                 which signs the webhooks as well.
-            monotonic: the clock of ``send_by``.
+            network: where the provider is, and the clock of ``send_by``.
 
         Raises:
             InvalidInputError: its base URL or its credentials cannot be used.
@@ -112,7 +112,7 @@ class Twilio:
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             timeout_ms=account.timeout_ms,
-            monotonic=monotonic,
+            network=network,
         )
 
     @staticmethod
