@@ -66,6 +66,22 @@ def test_lanes_take_turns_however_long_their_queues_are(world):
     assert Counter(served) == {world.acme: 3, rival: 3, small: 3}
 
 
+@pytest.mark.parametrize("narrow", ["tenant", "account"])
+def test_whoever_has_used_up_a_window_is_told_when_it_opens_further(world, narrow):
+    limits = {"tenant": Limit(1000, 1000, 50), "account": Limit(1000, 1000, 50)}
+    world.pacing = Pacing(**limits | {narrow: Limit(2, 400, 50)})
+    world.sending(20, batch_size=1)
+    first, second = world.reservation(13).batches
+    world.send(first)
+    world.pass_time(100)
+    world.send(second)
+    world.pass_time(160)
+    # Of two permits one is free soon. The other one is within reach 100 ms after the first was.
+    reservation = world.reservation(13)
+    assert len(reservation.batches) == 1
+    assert reservation.next_at == world.now - 260 + 100 + 450 - LOOKAHEAD_MS
+
+
 def test_turns_go_on_from_one_reservation_to_the_next(world):
     rival = world.tenant("rival")
     world.sending(4, batch_size=1)

@@ -78,6 +78,8 @@ _Thing: TypeAlias = int | None
 class _OpenLane:
     """A lane with work and room. What it has to send is what there was as the turns began."""
 
+    row: AnyRow
+    """Of ``work.WORK``, with the tenant's window."""
     lane: Lane
     room: int
     things: deque[_Thing]
@@ -126,12 +128,16 @@ class _Turns:
             return
         room = self._room(account, self.pacing.account, sum(leased.values()))
         if room <= 0:
+            self._look_when_open(account, self.pacing.account)
             return
         open_lanes = self._open_lanes(leased)
         if probing:
             yield from self._probe(open_lanes)
-        else:
-            yield from self._go_round(min(want, room), open_lanes)
+            return
+        reserved = list(self._go_round(min(want, room), open_lanes))
+        if len(reserved) == room:
+            self._look_when_open(account, self.pacing.account)
+        yield from reserved
 
     def _go_round(self, want: int, open_lanes: dict[int, _OpenLane]) -> Iterator[ReservedBatch]:
         """Plan whose turns are next, reserve all that one campaign has in the plan at once, and
@@ -156,6 +162,9 @@ class _Turns:
                 if lane.room and lane.things
             }
         self._remember(turn, served_lanes.values())
+        for lane in served_lanes.values():
+            if not lane.room:
+                self._look_when_open(lane.row, self.pacing.tenant)
 
     def _probe(self, open_lanes: dict[int, _OpenLane]) -> Iterator[ReservedBatch]:
         """After failures one batch goes ahead alone."""
@@ -184,14 +193,19 @@ class _Turns:
         if self.pacing.strategy is Strategy.BACKOFF:
             return BLOCK
         window, limit = Window.decode(row.grants), limit_of(row, default)
+        return limits.free(window, limit, self.at + LOOKAHEAD_MS) - reserved
+
+    def _look_when_open(self, row: Any, default: Limit) -> None:
+        """Look again when there is more room in this row's window than is free soon: that is for
+        what is reserved.
+        """
+        if self.pacing.strategy is Strategy.BACKOFF:
+            return
+        window, limit = Window.decode(row.grants), limit_of(row, default)
         soon = self.at + LOOKAHEAD_MS
-        free = limits.free(window, limit, soon)
-        room = free - reserved
-        if room <= 0:
-            if free > 0:  # those are for the reserved; what opens after them is the next
-                window = limits.grant(window, limit, free, soon)
-            self.later.append(max(limits.open_at(window, limit, soon) - LOOKAHEAD_MS, self.at + 1))
-        return room
+        if (free := limits.free(window, limit, soon)) > 0:
+            window = limits.grant(window, limit, free, soon)
+        self.later.append(max(limits.open_at(window, limit, soon) - LOOKAHEAD_MS, self.at + 1))
 
     def _open_lanes(self, leased: dict[int, int]) -> dict[int, _OpenLane]:
         """The lanes with work whose window has room, by tenant."""
@@ -201,8 +215,11 @@ class _Turns:
             things = list(rows)
             lane = things[0]
             room = self._room(lane, self.pacing.tenant, leased.get(tenant_id, 0))
-            if room > 0:
+            if room <= 0:
+                self._look_when_open(lane, self.pacing.tenant)
+            else:
                 open_lanes[tenant_id] = _OpenLane(
+                    lane,
                     Lane(tenant_id, lane.pass_),
                     room,
                     _behind(lane.last_campaign_id or 0, [row.campaign_id for row in things]),
