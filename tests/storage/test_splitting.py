@@ -142,13 +142,28 @@ def test_a_batch_larger_than_the_provider_takes_is_divided_before_the_call(wide)
     assert {row.generation for row in wide.rows(batches)} == {0}
 
 
-def test_what_was_in_doubt_where_the_provider_deduplicates_is_certain_once_it_rejects(wide):
+def test_a_call_that_is_rejected_whole_ends_no_doubt_and_changes_no_reference(wide):
     campaign = wide.sending(4, batch_size=4)
     policy = Policy(deduplicates=True)
     wide.record(wide.call(), NoAnswer("timed out"), policy)
     wide.pass_time(6000)
     wide.record(wide.call(), Rejected(NO), policy)
-    assert wide.counters(campaign) == {"total": 4, "queued": 4}
+    assert wide.counters(campaign) == {"total": 4, "queued": 4, "unconfirmed": 4}
+    halves = [wide.call(batch) for batch in wide.reservation(5).batches]
+    assert [len(half.ids) for half in halves] == [2, 2]
+    assert {row.generation for row in wide.rows(batches)} == {0}
+
+
+def test_a_receipt_by_our_reference_finds_a_message_that_was_split_off_in_doubt(wide):
+    campaign = wide.sending(2, batch_size=2)
+    policy = Policy(deduplicates=True)
+    call = wide.call()
+    wide.record(call, NoAnswer("timed out"), policy)
+    wide.pass_time(6000)
+    wide.record(wide.call(), Rejected(NO), policy)
+    for message_id in call.ids:
+        wide.receive((f"p{message_id}", "delivered"), reference=wide.reference(message_id))
+    assert wide.counters(campaign) == {"total": 2, "sent": 2, "delivered": 2}
 
 
 # --- messages that are rejected for now

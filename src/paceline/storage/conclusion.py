@@ -16,7 +16,7 @@ from paceline.domain.campaign import CampaignStatus
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.domain.outcome import Answered
 from paceline.domain.verdict import Doubt, Fail, GiveBack, Retry, Settle, Split, Verdict
-from paceline.storage import doubt, splitting, webhook_events
+from paceline.storage import splitting, webhook_events
 from paceline.storage.among import among
 from paceline.storage.batches import tries_before
 from paceline.storage.counters import Tally
@@ -169,13 +169,12 @@ def conclude_alone(
 def _take_apart(
     connection: Connection, batch: AnyRow, verdict: Split, at: int, conclusions: Conclusions
 ) -> Recorded:
-    """Queue a batch in smaller ones. That a call was rejected whole is proof: what was in doubt is
-    so no more. That we would not even make it is none.
+    """Queue a batch in smaller ones. That a call was rejected whole proves that nothing of it was
+    accepted this time, and nothing about an earlier attempt that is in doubt: the answer is about
+    the call and knows no reference. Then the references stay, for the provider deduplicates on them
+    (``verdict.judge``).
     """
-    proof = batch.status != BatchStatus.RESERVED
-    if proof and batch.in_doubt:
-        doubt.end(connection, batch, at)
-        batch = lock_batch(connection, batch.id)
+    proof = batch.status != BatchStatus.RESERVED and not batch.in_doubt
     error = verdict.error[:ERROR_LENGTH]
     generation = batch.generation + proof
     due_at = splitting.divide(

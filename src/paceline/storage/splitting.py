@@ -74,7 +74,8 @@ def divide(
 ) -> int:
     """Take a batch apart; return when what is left of it is due.
 
-    Locks as ``split_off``. The caller queues the batch itself, without counting a try.
+    Locks as ``split_off``. The caller queues the batch itself, without counting a try. What is in
+    doubt is halved without scouts: they could only tell that it has failed, which it may not have.
 
     Args:
         connection: of a write transaction.
@@ -92,8 +93,10 @@ def divide(
         "generation": generation,
         "sibling_id": None,
     }
-    if too_large:
-        split_off(connection, batch, ids[len(ids) // 2 :], at, **fresh)
+    if too_large or batch.in_doubt:
+        apart = split_off(connection, batch, ids[len(ids) // 2 :], at, **fresh)
+        if batch.in_doubt:
+            copy_attempts(connection, batch.id, apart)
         return at
     if batch.rejected is not None:
         split_off(connection, batch, ids[len(ids) // 2 :], at, **fresh | {"rejected": error})
