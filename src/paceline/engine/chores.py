@@ -106,7 +106,9 @@ class Chores:
 
     def _start(self, connection: Connection, campaign_id: int) -> Launched:
         batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
-        return launches.start(connection, None, campaign_id, batch_size=batch_size)
+        return launches.start(
+            connection, None, campaign_id, batch_size=batch_size, chunk=self.rules.launch_chunk
+        )
 
     async def launch(self) -> None:
         for campaign_id in await self.database.read(launches.under_way):
@@ -121,7 +123,9 @@ class Chores:
 
     async def _write_chunk(self, campaign_id: int) -> Launched | None:
         began = self._clock.monotonic()
-        chunk = await self.database.write(launches.write_chunk, campaign_id)
+        chunk = await self.database.write(
+            launches.write_chunk, campaign_id, chunk=self.rules.launch_chunk
+        )
         if self._receipts_come:
             # A provider waits for each of its receipts to be committed; a launch has time.
             await self._clock.sleep(_LAUNCH_YIELDS * (self._clock.monotonic() - began))

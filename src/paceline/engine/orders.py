@@ -272,7 +272,13 @@ class Orders:
         if status not in startable:
             raise WrongStateError("start", status, (*startable, CampaignStatus.PAUSED))
         batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
-        launched = launches.start(connection, tenant_id, campaign_id, batch_size=batch_size)
+        launched = launches.start(
+            connection,
+            tenant_id,
+            campaign_id,
+            batch_size=batch_size,
+            chunk=self.rules.launch_chunk,
+        )
         return Enqueued(campaign_id, launched.created, launched.batches)
 
     def _shown(self, standing: Standing) -> Shown:

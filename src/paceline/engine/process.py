@@ -129,7 +129,7 @@ async def working(database: Database, settings: Settings) -> AsyncIterator[Worke
     keep_the_event_loop_quick()
     with _sole_sender(database):
         if database.is_sqlite:
-            await _take_up_again(database, Rules.of(settings))
+            await take_up_again(database, Rules.of(settings))
         clock = SystemClock()
         worker = Worker(
             database,
@@ -159,7 +159,7 @@ async def _ended(running: asyncio.Task[None], within_s: float) -> None:
         running.cancel()
 
 
-async def _take_up_again(database: Database, rules: Rules) -> None:
+async def take_up_again(database: Database, rules: Rules) -> None:
     """Only one process sends on SQLite, and it is we: whatever was in hand is nobody's now."""
     for batch_id in await database.read(doubt.in_hand):
         status = await database.write(outcomes.expire, batch_id, rules.policy_of, all_of_them=True)

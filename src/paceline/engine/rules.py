@@ -10,6 +10,7 @@ from paceline.domain.retry import RetryPolicy
 from paceline.domain.verdict import Policy, ServerErrorPolicy, UnconfirmedPolicy
 from paceline.providers import capabilities_of
 from paceline.settings import Settings
+from paceline.storage import launches
 from paceline.storage.limits import Pacing, Strategy, limit_of
 
 
@@ -23,6 +24,7 @@ class Rules:
     lease_ms: int
     batch_size: int
     concurrency: int
+    launch_chunk: int = launches.CHUNK
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:

@@ -52,6 +52,7 @@ class Worker:
         public_url: str | None = None,
         deliveries: Deliveries | None = None,
         network: Network | None = None,
+        name: str | None = None,
     ) -> None:
         """Have nothing in hand yet.
 
@@ -63,6 +64,7 @@ class Worker:
             public_url: where providers reach the server.
             deliveries: of webhooks to tenants; stopped with the worker. None: not here.
             network: where the providers are; None: on the Internet.
+            name: who writes the attempts; None: this process.
         """
         self.database = database
         self.rules = rules
@@ -74,7 +76,7 @@ class Worker:
             network=network or Internet(clock.monotonic),
         )
         self.deliveries = deliveries
-        name = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        name = name or f"{socket.gethostname()[:40]}:{os.getpid()}"
         self.dispatcher = Dispatcher(database, rules, self.adapters, clock, name)
         self.chores = Chores(
             database, rules, clock, wake=self.wake, at_rest=lambda: not self._in_hand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from paceline.domain import campaign as domain
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
@@ -198,34 +198,12 @@ def sweep_cancelled(connection: Connection, campaign_id: int) -> bool:
 
 def cancelled_with_queue(connection: Connection) -> list[int]:
     """Cancelled campaigns that still have queued batches."""
-    return list(
-        connection.execute(
-            select(campaigns.c.id).where(
-                campaigns.c.status == CampaignStatus.CANCELLED,
-                campaigns.c.queued > 0,
-                select(batches.c.id)
-                .where(
-                    batches.c.campaign_id == campaigns.c.id,
-                    batches.c.status == BatchStatus.QUEUED,
-                )
-                .exists(),
-            )
-        ).scalars()
-    )
+    return list(connection.execute(_CANCELLED_WITH_QUEUE).scalars())
 
 
 def due(connection: Connection) -> list[int]:
     """Scheduled campaigns whose time has come, the longest overdue first."""
-    return list(
-        connection.execute(
-            select(campaigns.c.id)
-            .where(
-                campaigns.c.status == CampaignStatus.SCHEDULED,
-                campaigns.c.scheduled_at <= now(connection),
-            )
-            .order_by(campaigns.c.scheduled_at, campaigns.c.id)
-        ).scalars()
-    )
+    return list(connection.execute(_DUE, {"now": now(connection)}).scalars())
 
 
 def next_scheduled_at(connection: Connection) -> int | None:
@@ -272,3 +250,20 @@ def _end_batches(
         connection.execute(
             update(batches).where(batches.c.id.in_(batch_ids)).values(status=status, updated_at=at)
         )
+
+
+_CANCELLED_WITH_QUEUE = select(campaigns.c.id).where(
+    campaigns.c.status == CampaignStatus.CANCELLED,
+    campaigns.c.queued > 0,
+    select(batches.c.id)
+    .where(batches.c.campaign_id == campaigns.c.id, batches.c.status == BatchStatus.QUEUED)
+    .exists(),
+)
+_DUE = (
+    select(campaigns.c.id)
+    .where(
+        campaigns.c.status == CampaignStatus.SCHEDULED,
+        campaigns.c.scheduled_at <= bindparam("now"),
+    )
+    .order_by(campaigns.c.scheduled_at, campaigns.c.id)
+)

@@ -52,6 +52,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CLOCK = "paceline_clock"
+_IN_MEMORY = frozenset({None, "", ":memory:"})
 _SQLITE_BUSY_MS = 15_000
 _SQLITE_READERS = 4
 _POSTGRES_CONNECTIONS = 12
@@ -74,7 +75,8 @@ class Database:
     """Runs storage functions, each as one transaction.
 
     Args:
-        url: a SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``.
+        url: a SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``; ``sqlite://`` is a
+            database in memory, for callers that come one after another.
         clock: the time of SQLite's transactions; on PostgreSQL it replaces the server's own time
             when given (a virtual clock), else ``clock_timestamp()`` counts.
     """
@@ -85,13 +87,17 @@ class Database:
         if self.is_sqlite:
             self._address = url
             self._clock = clock = clock or SystemClock()
-            # One more than threads, for those that glance.
-            reader = _sqlite_engine(url, "BEGIN", _SQLITE_READERS + 1, cache_mib=8)
             writer = _sqlite_engine(url, "BEGIN IMMEDIATE", 1, cache_mib=32)
-            self._engines = [reader, writer]
             self._write_threads = ThreadPoolExecutor(1, "paceline-write")
-            self._read_threads = ThreadPoolExecutor(_SQLITE_READERS, "paceline-read")
-            self._queue = _queue_of(self.url.database)
+            if self.url.database in _IN_MEMORY:
+                # Another connection would have another database.
+                reader, self._read_threads, self._queue = writer, self._write_threads, None
+            else:
+                # One more than threads, for those that glance.
+                reader = _sqlite_engine(url, "BEGIN", _SQLITE_READERS + 1, cache_mib=8)
+                self._read_threads = ThreadPoolExecutor(_SQLITE_READERS, "paceline-read")
+                self._queue = WriterQueue(str(self.url.database))
+            self._engines = [reader, writer]
         else:
             engine = _postgres_engine(url)
             reader = engine.execution_options(
@@ -297,11 +303,6 @@ def ping(connection: Connection) -> None:
 
 async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(threads, work)
-
-
-def _queue_of(database: str | None) -> WriterQueue | None:
-    """The queue of a database's writers; none for one in memory, which is this process's own."""
-    return None if database in {None, "", ":memory:"} else WriterQueue(str(database))
 
 
 def _sqlite_engine(

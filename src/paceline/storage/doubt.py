@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import ConflictError
@@ -34,18 +34,7 @@ class Decision(StrEnum):
 
 def expired(connection: Connection, *, limit: int = 200) -> list[int]:
     """Batches whose worker let the lease run out."""
-    return list(
-        connection.execute(
-            select(batches.c.id)
-            .where(
-                batches.c.lease_until.is_not(None),
-                batches.c.status.in_(_IN_HAND),
-                batches.c.lease_until <= now(connection),
-            )
-            .order_by(batches.c.lease_until)
-            .limit(limit)
-        ).scalars()
-    )
+    return list(connection.execute(_EXPIRED, {"now": now(connection), "limit": limit}).scalars())
 
 
 def in_hand(connection: Connection) -> list[int]:
@@ -222,3 +211,15 @@ def _in_doubt(batch_id: int) -> Any:
         & (messages.c.status == MessageStatus.QUEUED)
         & messages.c.in_doubt
     )
+
+
+_EXPIRED = (
+    select(batches.c.id)
+    .where(
+        batches.c.lease_until.is_not(None),
+        batches.c.status.in_(_IN_HAND),
+        batches.c.lease_until <= bindparam("now"),
+    )
+    .order_by(batches.c.lease_until)
+    .limit(bindparam("limit"))
+)

@@ -68,7 +68,12 @@ class Launched:
 
 
 def start(
-    connection: Connection, tenant_id: int | None, campaign_id: int, *, batch_size: int
+    connection: Connection,
+    tenant_id: int | None,
+    campaign_id: int,
+    *,
+    batch_size: int,
+    chunk: int = CHUNK,
 ) -> Launched:
     """Start a campaign: its status changes and its first chunk is written, or neither.
 
@@ -77,6 +82,7 @@ def start(
         tenant_id: whose it must be; None: the engine starts it on schedule.
         campaign_id: a draft or scheduled campaign.
         batch_size: messages per batch.
+        chunk: contacts in it.
 
     Raises:
         NotFoundError: this tenant has no such campaign.
@@ -109,13 +115,13 @@ def start(
         {"campaign_id": campaign.id, "cursor": 0, "until": until, "batch_size": batch_size},
     )
     open_lane(connection, campaign.account_id, campaign.tenant_id)
-    launched = write_chunk(connection, campaign.id)
+    launched = write_chunk(connection, campaign.id, chunk=chunk)
     assert launched is not None  # noqa: S101 - its row was inserted above
     webhook_events.campaign(connection, campaign.id, EventType.CAMPAIGN_STARTED)
     return launched
 
 
-def write_chunk(connection: Connection, campaign_id: int) -> Launched | None:
+def write_chunk(connection: Connection, campaign_id: int, *, chunk: int = CHUNK) -> Launched | None:
     """Write the next chunk; None when somebody else is at it or nothing is left to do.
 
     The campaign's row is locked only for its counters at the end: sending goes on meanwhile.
@@ -135,7 +141,7 @@ def write_chunk(connection: Connection, campaign_id: int) -> Launched | None:
         select(tenants.c.opt_outs).where(tenants.c.id == campaign.tenant_id)
     ).scalar_one()
     # From here on every statement sees at least the suppressions that `opt_outs` counts.
-    count, cursor = _next_contacts(connection, campaign, launch)
+    count, cursor = _next_contacts(connection, campaign, launch, chunk)
     first = new_block(connection)
     at = now(connection)
     people = _eligible(connection, campaign, after=launch.cursor, until=cursor)
@@ -143,7 +149,7 @@ def write_chunk(connection: Connection, campaign_id: int) -> Launched | None:
         connection, campaign, people.subquery(), first, launch.batch_size, at
     )
     written = _insert_batches(connection, campaign, first, opt_outs, at)
-    finished = count < CHUNK
+    finished = count < chunk
     _advance(connection, campaign_id, cursor, finished=finished)
     if counters.lock(connection, campaign_id) == CampaignStatus.CANCELLED:
         raise LaunchStoppedError(campaign_id)
@@ -162,7 +168,7 @@ class LaunchStoppedError(Exception):
 
 def under_way(connection: Connection) -> list[int]:
     """Campaigns whose launch has chunks left."""
-    return list(connection.execute(select(launches.c.campaign_id)).scalars())
+    return list(connection.execute(_UNDER_WAY).scalars())
 
 
 def _advance(
@@ -175,7 +181,9 @@ def _advance(
         connection.execute(update(launches).where(of_campaign).values(cursor=cursor))
 
 
-def _next_contacts(connection: Connection, campaign: Any, launch: Any) -> tuple[int, int]:
+def _next_contacts(
+    connection: Connection, campaign: Any, launch: Any, chunk: int
+) -> tuple[int, int]:
     """How many contacts the next chunk looks at, suppressed ones too, and the last one's id.
 
     Found by the index alone, whatever the database knows of the tables: with the suppressions in
@@ -189,7 +197,7 @@ def _next_contacts(connection: Connection, campaign: Any, launch: Any) -> tuple[
         select(contact_id.label("id"))
         .where(whose, contact_id > launch.cursor, contact_id <= launch.until)
         .order_by(contact_id)
-        .limit(CHUNK)
+        .limit(chunk)
         .subquery()
     )
     count, last = connection.execute(select(func.count(), func.max(some.c.id))).one()
@@ -294,3 +302,6 @@ def _insert_batches(
         .group_by(messages.c.batch_id)
     )
     return connection.execute(insert(batches).from_select(list(columns), rows)).rowcount
+
+
+_UNDER_WAY = select(launches.c.campaign_id)
