@@ -57,6 +57,9 @@ VERBS = {
     "db": Verb(
         _DATABASE, "databases", "Upgrade and check the database, or say that a backup was put back."
     ),
+    "simulate": Verb(
+        _DATABASE, "simulation", "Play the whole engine with everything that can go wrong."
+    ),
     "audit": Verb(
         _DATABASE, "databases", "Compare every counter with its rows; exit 1 on any difference."
     ),
