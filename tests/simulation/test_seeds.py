@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import pytest
 
-from paceline.simulation.many import tally
+from paceline.simulation.many import Tally, players
 
 EACH = 25
 
 
 @pytest.mark.parametrize("first", range(0, 200, EACH))
 def test_no_promise_is_broken(first: int) -> None:
-    played, _ = tally(range(first, first + EACH), jobs=1)
+    played = Tally()
+    with players(jobs=1) as play_all:
+        for each in play_all(range(first, first + EACH)):
+            played.add(each)
     assert played.seeds == EACH
     assert played.texts > 0
     assert [

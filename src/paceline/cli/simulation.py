@@ -14,7 +14,7 @@ from paceline.cli.failures import ExitCode
 from paceline.cli.output import say, say_facts, say_json
 from paceline.cli.session import AsJson
 from paceline.simulation import simulate
-from paceline.simulation.many import Tally, play_all
+from paceline.simulation.many import Tally, players
 from paceline.simulation.world import shown
 
 _LAST_LINES = 60
@@ -82,9 +82,10 @@ def _play_one(seed: int, *, trace: bool, as_json: bool) -> None:
 def _play_many(seeds: range, jobs: int, *, as_json: bool) -> None:
     began = time.monotonic()
     tally = Tally()
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+    bar = Progress(console=Console(stderr=True), transient=True, disable=as_json)
+    with players(jobs) as play_all, bar as progress:
         task = progress.add_task("seeds", total=len(seeds))
-        for played in play_all(seeds, jobs):
+        for played in play_all(seeds):
             tally.add(played)
             progress.advance(task)
     document = tally.document(time.monotonic() - began)

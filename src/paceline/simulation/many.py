@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from paceline.simulation.run import simulate
@@ -63,29 +64,21 @@ class Tally:
         }
 
 
-def play_all(seeds: Iterable[int], jobs: int) -> Iterator[Played]:
-    """Play seeds in so many processes, in no order.
+@contextmanager
+def players(jobs: int) -> Iterator[Callable[[Iterable[int]], Iterator[Played]]]:
+    """Something that plays seeds in so many processes, in no order.
+
+    The processes are forked here: have no threads yet. (Started anew, a process would import the
+    program's main module again, which may not expect that.)
 
     Args:
-        seeds: which.
-        jobs: processes; 1 plays them in this one.
+        jobs: processes; 1 plays the seeds in this one.
     """
     if jobs == 1:
-        yield from map(_play, seeds)
+        yield partial(map, _play)
         return
-    # Forked from a process that has threads, a child may inherit their locks.
-    fresh = multiprocessing.get_context("spawn")
-    with fresh.Pool(jobs) as pool:
-        yield from pool.imap_unordered(_play, seeds, chunksize=_AT_ONCE)
-
-
-def tally(seeds: Iterable[int], jobs: int) -> tuple[Tally, float]:
-    """Play them all; what came of them, and how many seconds it took."""
-    began = time.monotonic()
-    sum_of_all = Tally()
-    for played in play_all(seeds, jobs):
-        sum_of_all.add(played)
-    return sum_of_all, time.monotonic() - began
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        yield lambda seeds: pool.imap_unordered(_play, seeds, chunksize=_AT_ONCE)
 
 
 def _play(seed: int) -> Played:
