@@ -11,7 +11,7 @@ from paceline.storage import campaigns, confirmations, doubt, receipts
 from paceline.storage.intents import Gone, Wish
 
 ASKS = Policy(looks_up=True)
-DEDUPES = Policy(deduplicates=True, dedupe_horizon_ms=100_000)
+DEDUPES = Policy(deduplicates=True, dedupe_horizon_ms=120_000)
 QUIET_MS = 60_000
 
 
@@ -172,8 +172,8 @@ def test_a_batch_that_waited_for_its_permit_beyond_the_horizon_is_not_sent(world
     world.record(world.call(), NoAnswer("timed out"), DEDUPES)
     world.pass_time(3000)
     batch = world.reserve()
-    world.pass_time(97_000)
-    (intent,) = world.intend_together(Wish(batch, 3, dedupe_horizon_ms=100_000))
+    world.pass_time(117_000)
+    (intent,) = world.intend_together(Wish(batch, 3, dedupe_horizon_ms=120_000))
     assert isinstance(intent, Gone)
     assert world.batch(batch).status == "unconfirmed"
     assert world.counters(campaign) == {"total": 3, "queued": 3, "unconfirmed": 3}

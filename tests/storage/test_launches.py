@@ -91,7 +91,7 @@ def test_a_start_that_was_killed_leaves_a_draft(world, monkeypatch):
     world.contacts(2)
     campaign = world.draft()
     with monkeypatch.context() as patch:
-        patch.setattr(launches, "write_chunk", lambda *_: 1 / 0)
+        patch.setattr(launches, "write_chunk", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             world.start(campaign)
     assert world.campaign(campaign).status == "draft"

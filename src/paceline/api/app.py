@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -24,7 +25,6 @@ from paceline.api import (
 from paceline.api.context import Context, documented_key
 from paceline.api.edge import GUARDED, Authentication, BodyLimit, Edge
 from paceline.api.metrics import Counted, Metrics
-from paceline.api.problems import ProblemDocument
 from paceline.api.webhooks import Webhooks
 from paceline.engine.adapters import Adapters
 from paceline.engine.interpreter import keep_the_event_loop_quick
@@ -37,6 +37,15 @@ from paceline.storage.sealing import sealer_of
 
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """We count and log for ourselves, and looking for somebody else who would costs every request."""
+
+
+class _Described(FastAPI):
+    """With problem documents in its description."""
+
+    def openapi(self) -> dict[str, Any]:
+        described = super().openapi()
+        described["components"]["schemas"] |= problems.SCHEMAS
+        return described
 
 
 def create_app(
@@ -66,7 +75,7 @@ def create_app(
         yield
         await adapters.aclose()
 
-    app = FastAPI(
+    app = _Described(
         title="Paceline",
         version=__version__,
         description="Bulk SMS campaigns, paced to your limits, never sent twice.",
@@ -113,7 +122,7 @@ def _context(
 def _observable(app: FastAPI, context: Context) -> FastAPI:
     """Add what every process answers to whoever watches it, and what counts and logs requests."""
     app.state.context = context
-    app.include_router(health.router, responses=_PROBLEM)
+    app.include_router(health.router, responses=problems.DESCRIBED)
     pacing = Rules.of(context.settings).pacing
     app.router.routes.append(Metrics(context.database, pacing).route())
     problems.install(app)
@@ -123,15 +132,9 @@ def _observable(app: FastAPI, context: Context) -> FastAPI:
 
 
 def _api() -> APIRouter:
-    api = APIRouter(prefix=GUARDED, dependencies=[Depends(documented_key)], responses=_PROBLEM)
+    api = APIRouter(
+        prefix=GUARDED, dependencies=[Depends(documented_key)], responses=problems.DESCRIBED
+    )
     for each in (campaigns, imports, people, messages, operations, endpoints):
         api.include_router(each.router, tags=[each.__name__.rpartition(".")[2]])
     return api
-
-
-_PROBLEM: dict[int | str, dict[str, object]] = {
-    "default": {
-        "description": "A problem document (RFC 9457).",
-        "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
-    }
-}

@@ -17,7 +17,7 @@ from paceline.api.context import Context, Ctx, Repeat, TenantCaller
 from paceline.api.messages import Decided, Message, Verdict
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
 from paceline.api.readings import Readings
-from paceline.api.values import Id, Moment, PathId, Request, Short, Text
+from paceline.api.values import Id, Moment, PathId, Request, Short, Text, Time
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import MessageStatus, Reason
@@ -43,12 +43,12 @@ class NewCampaign(Request):
     list_id: Id | None = None
     sender: Short | None = None
     traffic_account_id: Id | None = None
-    scheduled_at: Short | None = None
+    scheduled_at: Time | None = None
     timezone: Short | None = None
 
 
 class Schedule(Request):
-    scheduled_at: Short
+    scheduled_at: Time
     timezone: Short | None = None
 
 
@@ -265,7 +265,11 @@ async def list_messages(
     return page_of(rows, limit, shown, lambda row: row.id)
 
 
-@router.get("/{campaign_id}/events", response_class=StreamingResponse)
+@router.get(
+    "/{campaign_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 async def events(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> StreamingResponse:
     """Server-sent events: the status document as ``status`` whenever it has changed, and ``end``
     when nothing will change any more.

@@ -32,7 +32,10 @@ _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "text/csv": {"schema": {"type": "string"}},
+            "text/csv": {
+                "schema": {"type": "string"},
+                "example": "phone,first_name\n+447911123456,Ana\n",
+            },
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

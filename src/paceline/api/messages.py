@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from paceline.api.context import Ctx, Repeat, TenantCaller
-from paceline.api.values import Id, Moment, PathId, Request, Short, Text
+from paceline.api.values import Id, Moment, PathId, Phone, Request, Short, Text
 from paceline.domain import parts
 from paceline.domain.message import Delivery, MessageStatus
 from paceline.engine.rendering import exact_text
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/messages")
 
 
 class NewMessage(Request):
-    to: Text
+    to: Phone
     text: Text
     sender: Short | None = None
     traffic_account_id: Id | None = None

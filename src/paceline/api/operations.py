@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, Field
 
 from paceline.api.context import AdminCaller, Context, Ctx, Repeat, TenantCaller
@@ -35,7 +35,7 @@ class TenantChanges(Limits):
 
 Credential = Annotated[Text, Field(min_length=1, max_length=4000, repr=False)]
 """Only ever taken in: no answer, log or traceback shows it."""
-Options = dict[Annotated[str, Field(max_length=100)], Short | int | bool]
+Options = dict[Annotated[Short, Field(max_length=100)], Short | int | bool]
 """What only the account's provider knows."""
 
 
@@ -252,5 +252,7 @@ async def add_number(
 
 
 @router.delete("/accounts/{account_id}/numbers/{number}", status_code=204)
-async def remove_number(account_id: PathId, number: str, admin: AdminCaller, context: Ctx) -> None:
+async def remove_number(
+    account_id: PathId, number: Annotated[Short, Path()], admin: AdminCaller, context: Ctx
+) -> None:
     await context.database.write(operations.take_number, account_id, number, actor=admin.actor)

@@ -14,6 +14,7 @@ from paceline.api.values import (
     Id,
     Moment,
     PathId,
+    Phone,
     QueryId,
     Request,
     Short,
@@ -32,7 +33,7 @@ _MANY = 10_000
 
 
 class NewContact(Request):
-    phone: Text
+    phone: Phone
     first_name: Value | None = None
     last_name: Value | None = None
     attributes: dict[AttributeName, Value] = Field(default={}, max_length=100)
@@ -41,7 +42,7 @@ class NewContact(Request):
 class ContactChanges(Request):
     """What is left out stays; a null takes a value away."""
 
-    phone: Text = ""
+    phone: Phone = ""
     first_name: Value | None = None
     last_name: Value | None = None
     attributes: dict[AttributeName, Value | None] = Field(default={}, max_length=100)
@@ -220,7 +221,7 @@ async def take_off_list(
 
 
 class NewSuppressions(Request):
-    phones: list[Text] = Field(min_length=1, max_length=_MANY)
+    phones: list[Text] = Field(min_length=1, max_length=_MANY, examples=[["+447911123457"]])
     reason: Short = Field(default="opted out", min_length=1)
 
 

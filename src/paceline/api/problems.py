@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Mount
 
 from paceline.domain.errors import (
     ConflictError,
@@ -54,6 +55,20 @@ class ProblemDocument(BaseModel):
     detail: str
     code: str
     errors: list[Fault] = []
+
+
+_SCHEMA = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+SCHEMAS = {**_SCHEMA.pop("$defs"), "ProblemDocument": _SCHEMA}
+"""For the components of the API's description, where ``DESCRIBED`` refers to them."""
+DESCRIBED: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem document (RFC 9457).",
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+        },
+    }
+}
+"""Among the responses of every route."""
 
 
 class NotReadyError(PacelineError):
@@ -141,10 +156,28 @@ async def _declared(_request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as installed
     status = HTTPStatus(error.status_code)
-    detail = _DETAILS.get(status, error.detail).format(path=request.url.path, method=request.method)
-    return problem_response(status, status.name.lower(), detail, headers=error.headers)
+    detail = _DETAILS.get(status, "{detail}").format(detail=error.detail, method=request.method)
+    headers = error.headers
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods_at(request)):
+        headers = {"Allow": ", ".join(methods)}
+    return problem_response(status, status.name.lower(), detail, headers=headers)
 
 
+def _methods_at(request: Request) -> list[str]:
+    """The methods of all routes at an address; the framework names those of the first one.
+
+    None at a mounted application, which knows its own.
+    """
+    routes = [route for route in request.app.router.routes if not isinstance(route, Mount)]
+
+    def answers(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in routes)
+
+    return list(filter(answers, _METHODS))
+
+
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _DETAILS = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not answer {method}.",

@@ -41,6 +41,8 @@ Moment = Annotated[
 
 Text = Annotated[str, AfterValidator(_printable)]
 Short = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Phone = Annotated[Text, Field(examples=["+447911123456"])]
+Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
 Value = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]

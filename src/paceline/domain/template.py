@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+MAX_TAGS: Final = 100
+"""Of one text. No message has room for more, and each one costs work for every message."""
+
 _TAG: Final = re.compile(r"\{\{\s*([a-z][a-z0-9_]*)\s*(?:\|([^{}|]*))?\}\}")
 _BRACES: Final = re.compile(r"\{\{|\}\}")
 _NAMES: Final = "a field's name is small letters, digits and _"
@@ -22,7 +25,7 @@ _EXAMPLE: Final = "{{first_name}}"
 
 
 class TemplateError(ValueError):
-    """A tag cannot be read.
+    """A tag cannot be read, or is one too many.
 
     `tag` is the text at fault, `position` its first character's column (from 1, lines not
     counted apart), `advice` how to mend it.
@@ -81,7 +84,8 @@ def compile_text(text: str) -> Template:
     """Read a text's tags.
 
     Raises:
-        TemplateError: `{{` or `}}` stands where no well-formed tag does. Single braces are text.
+        TemplateError: `{{` or `}}` stands where no well-formed tag does, or there are more than
+            `MAX_TAGS`. Single braces are text.
 
     """
     pieces: list[str] = []
@@ -91,6 +95,9 @@ def compile_text(text: str) -> Template:
         tag = _TAG.match(text, braces.start())
         if tag is None:
             raise _malformed(text, braces.start())
+        if len(gaps) == MAX_TAGS:
+            advice = f"is one tag too many; a text has at most {MAX_TAGS}"
+            raise TemplateError(tag[0], tag.start() + 1, advice)
         pieces += [text[end : tag.start()], ""]
         gaps.append((len(pieces) - 1, tag[1], (tag[2] or "").strip()))
         end = tag.end()

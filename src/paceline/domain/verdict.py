@@ -179,7 +179,8 @@ def _settle(outcome: Answered, tries: Tries, policy: Policy) -> Settle:
 
 
 def _rejected(outcome: Rejected, tries: Tries, policy: Policy, size: int) -> Verdict:
-    if tries.in_doubt and not policy.deduplicates:
+    if tries.in_doubt and (size == 1 or not policy.deduplicates):
+        # The answer is about the call: nobody has looked at the reference.
         return Doubt(outcome.error)
     if size > 1:
         return Split(outcome.rejection, too_large=outcome.status == _TOO_LARGE)

@@ -68,10 +68,8 @@ def render(
         reserved: of one traffic account.
         sealer: the installation's; without it, no text may have an opt-out link.
     """
-    rendered = {
-        each.batch.id: _rendered(each, sealer) for each in loading.load(connection, reserved)
-    }
-    return [rendered[batch.id] for batch in reserved]
+    rendered = {each.batch: _rendered(each, sealer) for each in loading.load(connection, reserved)}
+    return [rendered[batch] for batch in reserved]
 
 
 def _rendered(loaded: LoadedBatch, sealer: Sealer | None) -> RenderedBatch:

@@ -10,7 +10,6 @@ from paceline.domain.retry import RetryPolicy
 from paceline.domain.verdict import Policy, ServerErrorPolicy, UnconfirmedPolicy
 from paceline.providers import capabilities_of
 from paceline.settings import Settings
-from paceline.storage import launches
 from paceline.storage.limits import Pacing, Strategy, limit_of
 
 
@@ -24,7 +23,8 @@ class Rules:
     lease_ms: int
     batch_size: int
     concurrency: int
-    launch_chunk: int = launches.CHUNK
+    launch_chunk: int | None = None
+    """Contacts in a chunk of a launch; None: as many as are good for the database."""
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:

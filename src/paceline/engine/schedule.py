@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from paceline.domain.errors import InvalidInputError
 
+_FIRST_YEAR, _LAST_YEAR = 2, 9999
+
 
 def moment(scheduled_at: str, timezone: str | None) -> int:
     """Milliseconds since 1970 of an ISO 8601 time.
@@ -26,12 +28,11 @@ def moment(scheduled_at: str, timezone: str | None) -> int:
         raise InvalidInputError.of(
             "scheduled_at", "must be a time such as 2026-12-01T09:00:00Z (ISO 8601)"
         ) from None
+    if not _FIRST_YEAR <= written.year < _LAST_YEAR:  # of times next to the calendar's ends, some
+        raise InvalidInputError.of("scheduled_at", "is too far away")  # zones have none
     if written.tzinfo is None:
         written = _on_the_clock_of(zone, written)
-    try:
-        return int(written.timestamp() * 1000)
-    except (OverflowError, ValueError):
-        raise InvalidInputError.of("scheduled_at", "is too far away") from None
+    return int(written.timestamp() * 1000)
 
 
 def _on_the_clock_of(zone: ZoneInfo | None, written: datetime) -> datetime:

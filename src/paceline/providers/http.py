@@ -24,6 +24,8 @@ CONNECT_TIMEOUT_S = 10.0
 MAX_ERROR_LENGTH = 200
 _LONG_ANSWER_BYTES = 128 * 1024
 """It takes milliseconds to read."""
+_LOOP_TURNS = 10
+"""How often the event loop may run to take in an answer that a socket has received already."""
 
 Told = TypeVar("Told")
 ReadAnswer: TypeAlias = Callable[[HttpAnswer], Told]
@@ -145,12 +147,11 @@ class HttpCall(Generic[Told]):
         """Write and wait: from here on every failure is a doubt."""
         answer: HttpAnswer | None = None
         try:
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                line.write(self._request)
-                if written is not None:
-                    # In the loop's next turn, when the kernel has it for certain.
-                    asyncio.get_running_loop().call_soon(self._say_written, written)
-                answer = await line.read_answer()
+            line.write(self._request)
+            if written is not None:
+                # In the loop's next turn, when the kernel has it for certain.
+                asyncio.get_running_loop().call_soon(self._say_written, written)
+            answer = await self._answer_on(line)
         except TimeoutError:
             return NoAnswer(f"no answer within {self._endpoint.timeout_s:g} s")
         except Exception as error:  # noqa: BLE001 - the position decides, not the type
@@ -165,6 +166,27 @@ class HttpCall(Generic[Told]):
         # The event loop has permits of other calls to use in time.
         return await asyncio.to_thread(self._read, answer)
 
+    async def _answer_on(self, line: Line) -> HttpAnswer:
+        """Wait for the answer, and read it even if time is up when it is there: this process may
+        have been stopped meanwhile, or its event loop have had its hands full.
+
+        Raises:
+            TimeoutError: there is none.
+        """
+        reading = asyncio.ensure_future(line.read_answer())
+        try:
+            await asyncio.wait({reading}, timeout=self._endpoint.timeout_s)
+            for _ in range(_LOOP_TURNS):
+                if reading.done():
+                    break
+                await asyncio.sleep(0)
+            if not reading.done():
+                raise TimeoutError
+            return reading.result()
+        finally:
+            reading.cancel()
+            reading.add_done_callback(_forget)
+
     def _say_written(self, written: Callable[[float], None]) -> None:
         written(self._endpoint.monotonic())
 
@@ -178,6 +200,12 @@ class HttpCall(Generic[Told]):
         self.release()
 
 
+def _forget(reading: asyncio.Future[HttpAnswer]) -> None:
+    """Whatever came of it, nobody asks for it any more."""
+    if not reading.cancelled():
+        reading.exception()
+
+
 def _name_of(error: Exception) -> str:
     """Name a failure without its text, which may quote what the server said."""
     strerror = error.strerror if isinstance(error, OSError) else None
@@ -187,7 +215,9 @@ def _name_of(error: Exception) -> str:
 def _checked_url(text: str) -> URL:
     try:
         url = URL(text)
-    except ValueError as error:
+        # Some of what it is made of is only looked at when it is asked for.
+        url.host, url.raw_path_qs, url.host_port_subcomponent  # noqa: B018
+    except (ValueError, IndexError, TypeError) as error:  # the library has its own ways to say so
         raise InvalidInputError.of("base_url", "is not a URL") from error
     if url.scheme not in {"http", "https"} or not url.host:
         raise InvalidInputError.of("base_url", "must begin with http:// or https:// and a host")

@@ -19,10 +19,17 @@ def read_moment(moment: str | float | None) -> int | None:
     if isinstance(moment, str) and not _EPOCH.fullmatch(moment):
         since_1970 = _iso_seconds(moment) * 1000
     else:
-        since_1970 = float(moment)
+        since_1970 = _number(moment)
         if since_1970 < _FIRST_MILLISECONDS:
             since_1970 *= 1000
     return round(since_1970) if 0 < since_1970 < _FIRST_MILLISECONDS * 1000 else None
+
+
+def _number(moment: str | float) -> float:
+    try:
+        return float(moment)
+    except OverflowError:  # an integer of hundreds of digits
+        return 0.0
 
 
 def _iso_seconds(moment: str) -> float:

@@ -94,8 +94,10 @@ def tries_of(batch: AnyRow, at: int) -> Tries:
 
 
 def tries_before(batch: AnyRow) -> int:
-    """Tries before the one that is judged; an unconfirmed batch has counted that one already."""
-    return int(batch.tries - (batch.status == BatchStatus.UNCONFIRMED))
+    """Tries before the one that is judged. An unconfirmed batch has counted that one already, but
+    for one that an operator has let begin anew.
+    """
+    return max(int(batch.tries - (batch.status == BatchStatus.UNCONFIRMED)), 0)
 
 
 def give_back(connection: Connection, batch: ReservedBatch) -> None:

@@ -112,9 +112,12 @@ def conclude(
     at: int,
     conclusions: Conclusions,
     answered: tuple[Sequence[int], Answered] | None = None,
+    *,
+    called_at: int | None = None,
 ) -> Recorded:
     """Carry out the verdict on the messages. What becomes of the batch and of the campaign's
-    counters goes to the conclusions, which the caller has to write.
+    counters goes to the conclusions, which the caller has to write. If it is in doubt now, it is so
+    since ``called_at``: a provider forgets from the call on, not from when we noticed.
     """
     if isinstance(verdict, Split) and campaign_status != CampaignStatus.CANCELLED:
         return _take_apart(connection, batch, verdict, at, conclusions)
@@ -139,7 +142,10 @@ def conclude(
         connection.execute(_DOUBT_MESSAGES, {"batch": batch.id})
     in_doubt = in_doubt or bool(batch.in_doubt)
     still_doubtful = _count_in_doubt(connection, batch.id) if in_doubt else 0
-    conclusions.moves.append(_moved(batch, verdict, at, in_doubt=still_doubtful > 0))
+    moved = _moved(batch, verdict, at, in_doubt=still_doubtful > 0)
+    if called_at is not None and moved["in_doubt_after"] and batch.doubt_since is None:
+        moved["doubtful_since"] = min(called_at, at)
+    conclusions.moves.append(moved)
     conclusions.tally.add(
         batch.campaign_id,
         queued=-(sent + failed),
@@ -157,10 +163,21 @@ def conclude_alone(
     verdict: Verdict,
     at: int,
     answered: tuple[Sequence[int], Answered] | None = None,
+    *,
+    called_at: int | None = None,
 ) -> Recorded:
     """As ``conclude``, for one batch and whole: nothing is left to write."""
     conclusions = Conclusions()
-    recorded = conclude(connection, batch, campaign_status, verdict, at, conclusions, answered)
+    recorded = conclude(
+        connection,
+        batch,
+        campaign_status,
+        verdict,
+        at,
+        conclusions,
+        answered,
+        called_at=called_at,
+    )
     conclusions.write(connection, at)
     webhook_events.batches(connection, [batch.id], at)
     return recorded

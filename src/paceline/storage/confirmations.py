@@ -37,6 +37,7 @@ class Doubted:
 
     batch_id: int
     fence: int
+    generation: int
     account: AnyRow
     references: Mapping[str, int]
     """Of the messages that are in doubt: reference → message id."""
@@ -74,7 +75,9 @@ def _doubted(connection: Connection, row: AnyRow, prefix: str, at: int) -> Doubt
     ).one()
     ids = connection.execute(_IN_DOUBT, {"batch": row.id}).scalars()
     known_by = {reference(prefix, message_id, row.generation): message_id for message_id in ids}
-    return Doubted(row.id, row.fence, account, known_by, at - (row.doubt_since or at))
+    return Doubted(
+        row.id, row.fence, row.generation, account, known_by, at - (row.doubt_since or at)
+    )
 
 
 def postpone(connection: Connection, batch_id: int, in_ms: int | None) -> None:
@@ -105,14 +108,15 @@ def record(
         known: by reference; what is missing is unknown to the provider.
         policy: on the batch's account.
     """
+    accepted = {
+        message_id: known[ref] for ref, message_id in doubted.references.items() if ref in known
+    }
+    # Before the locks, as in a record, which could wait for them with names of the same attempt.
+    _remember(connection, doubted, accepted)
     found = _lock(connection, doubted)
     if found is None:
         return Recorded(None)
     batch, campaign_status, at = found
-    accepted = {
-        message_id: known[ref] for ref, message_id in doubted.references.items() if ref in known
-    }
-    _remember(connection, batch, accepted)
     ids = {"ids": sorted(accepted), "now": at}
     sent = connection.execute(_SENT, ids).rowcount if accepted else 0
     counters.add(connection, batch.campaign_id, at=at, queued=-sent, sent=sent, unconfirmed=-sent)
@@ -138,22 +142,22 @@ def _lock(connection: Connection, doubted: Doubted) -> tuple[AnyRow, str | None,
     return batch, campaign_status, now(connection)
 
 
-def _remember(connection: Connection, batch: AnyRow, accepted: Mapping[int, Known]) -> None:
+def _remember(connection: Connection, doubted: Doubted, accepted: Mapping[int, Known]) -> None:
     """Keep what the provider calls the messages, and what it says of their delivery."""
     if not accepted:
         return
     attempt_id = connection.execute(
-        _ATTEMPT, {"batch": batch.id, "generation": batch.generation}
+        _ATTEMPT, {"batch": doubted.batch_id, "generation": doubted.generation}
     ).scalar_one()
     names = {message_id: each.provider_message_id for message_id, each in accepted.items()}
-    remember(connection, [Names(batch.account_id, attempt_id, names)])
+    remember(connection, [Names(doubted.account.id, attempt_id, names)])
     told = [
         InboxRow(each.provider_message_id, "", each.delivery, "", None)
         for each in accepted.values()
         if each.delivery != Delivery.NONE
     ]
     if told:
-        receipts.put(connection, batch.account_id, told)
+        receipts.put(connection, doubted.account.id, told)
 
 
 _IN_DOUBT_NOW = (messages.c.status == MessageStatus.QUEUED, messages.c.in_doubt)

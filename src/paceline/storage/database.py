@@ -56,16 +56,34 @@ _IN_MEMORY = frozenset({None, "", ":memory:"})
 _SQLITE_BUSY_MS = 15_000
 _SQLITE_READERS = 4
 _POSTGRES_CONNECTIONS = 12
+_CONNECT_TIMEOUT_S = 10
+"""Unless the URL says otherwise."""
 _PREPARED_AFTER = 1
 """Executions of a statement before the server is asked to keep its plan; all of ours come back."""
 _SERIALIZATION_FAILURES = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: PostgreSQL rolled the transaction back and says: again."""
 _UNUSABLE_FILE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB})
+_CANNOT_WRITE = {
+    sqlite3.SQLITE_BUSY: "another program holds its lock: end that one",
+    sqlite3.SQLITE_FULL: "its disk is full: make room there",
+    sqlite3.SQLITE_IOERR: "its disk cannot be written: look at the disk",
+    sqlite3.SQLITE_READONLY: "its file may not be written: look at its permissions",
+    "53100": "its disk is full: make room there",
+    "53200": "its server is out of memory: look at the server",
+    "58030": "its disk cannot be written: look at the server's disk",
+    "25006": "its server takes no writes: it may be a standby that is not promoted yet",
+}
+"""What passes by itself when somebody has mended it, by SQLite's code or PostgreSQL's SQLSTATE.
+Nothing was committed; what was to be written is written later."""
+_PRIMARY_CODE = 0xFF
+"""Of an SQLite error code; the rest says more."""
 _WRITE_TRIES = 5
 
 
 class DatabaseUnreachableError(PacelineError):
-    """No connection to the database could be had, or it was lost."""
+    """No connection to the database could be had, or it was lost; or it cannot be written to just
+    now. It passes by itself or when somebody mends it, and then everything goes on.
+    """
 
     code = "database_unreachable"
     retryable = True
@@ -341,15 +359,17 @@ def _sqlite_engine(
 
 
 def _postgres_engine(url: str) -> Engine:
+    address = make_url(url)
+    if "connect_timeout" not in address.query:
+        address = address.update_query_dict({"connect_timeout": str(_CONNECT_TIMEOUT_S)})
     engine = create_engine(
-        url,
+        address,
         pool_size=_POSTGRES_CONNECTIONS,
         max_overflow=0,
         pool_timeout=30,
         # Each connection has its own prepared statements: a few that are busy have them all soon.
         pool_use_lifo=True,
         connect_args={
-            "connect_timeout": 10,
             "application_name": f"paceline {os.getpid()}",
             "prepare_threshold": _PREPARED_AFTER,
         },
@@ -374,10 +394,27 @@ class _named_errors:  # noqa: N801 - reads as a statement: with _named_errors()
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if not isinstance(error, DBAPIError):
             return
+        if (why := _why_not_written(error)) is not None:
+            raise DatabaseUnreachableError(
+                f"The database cannot be written ({_reason(error)}): {why}."
+            ) from error
         cannot_open = isinstance(error, OperationalError) and error.statement is None
         if error.connection_invalidated or cannot_open or _cannot_open_file(error):
-            reason = str(error.orig).strip().splitlines()[0] if error.orig else "no connection"
-            raise DatabaseUnreachableError(f"The database cannot be reached: {reason}") from error
+            raise DatabaseUnreachableError(
+                f"The database cannot be reached: {_reason(error)}"
+            ) from error
+
+
+def _reason(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if error.orig else "no connection"
+
+
+def _why_not_written(error: DBAPIError) -> str | None:
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+    if sqlite_code is not None:
+        return _CANNOT_WRITE.get(sqlite_code & _PRIMARY_CODE)
+    sqlstate: str | None = getattr(error.orig, "sqlstate", None)
+    return None if sqlstate is None else _CANNOT_WRITE.get(sqlstate)
 
 
 def _cannot_open_file(error: DBAPIError) -> bool:

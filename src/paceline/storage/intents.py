@@ -130,7 +130,7 @@ def intend(
         started = monotonic()
         passage.spend(permitted)
         passage.say_attempts(permitted, attempt_ids, started)
-    return [passage.said[wish.batch.id] for wish in wishes]
+    return [passage.said[wish.batch] for wish in wishes]
 
 
 class _Passage:
@@ -139,7 +139,8 @@ class _Passage:
     def __init__(self, connection: Connection, pacing: Pacing) -> None:
         self.connection = connection
         self.pacing = pacing
-        self.said: dict[int, Intent] = {}
+        self.said: dict[ReservedBatch, Intent] = {}
+        """By reservation: who has lost a batch may ask beside who has it now."""
         self.tenants: dict[int, AnyRow] = {}
         self.account: AnyRow
         self.at = 0
@@ -175,7 +176,7 @@ class _Passage:
             batch = wish.batch
             news = self.tenants[batch.tenant_id].opt_outs != batch.seen_opt_outs
             if news and newly_suppressed(self.connection, batch):
-                self.said[batch.id] = Stale()
+                self.said[batch] = Stale()
             else:
                 left.append(wish)
         return left
@@ -209,10 +210,10 @@ class _Passage:
         left = []
         for wish in wishes:
             if fences.get(wish.batch.id) != wish.batch.fence:
-                self.said[wish.batch.id] = Lost()
+                self.said[wish.batch] = Lost()
             elif self._forgotten(wish, doubted_since.get(wish.batch.id)):
                 leave_in_doubt(self.connection, wish.batch)
-                self.said[wish.batch.id] = Gone("in doubt for longer than the provider remembers")
+                self.said[wish.batch] = Gone("in doubt for longer than the provider remembers")
             else:
                 left.append(wish)
         return left
@@ -246,7 +247,7 @@ class _Passage:
         permitted = []
         for wish, taken in zip(wishes, self._take(wishes), strict=True):
             if isinstance(taken, Denied):
-                self.said[wish.batch.id] = Wait(max(taken.open_at - self.at, 1), taken)
+                self.said[wish.batch] = Wait(max(taken.open_at - self.at, 1), taken)
             else:
                 permitted.append(self._with_lead(wish, taken))
         return permitted
@@ -324,7 +325,7 @@ class _Passage:
         was_well = self.account.failures == 0
         for wish in wishes:
             batch = wish.batch
-            self.said[batch.id] = Attempt(
+            self.said[batch] = Attempt(
                 attempt_ids[batch.id],
                 batch,
                 started_at=self.at,
@@ -365,7 +366,7 @@ class _Passage:
 
     def _gone(self, wish: Wish, why: str) -> None:
         give_back(self.connection, wish.batch)
-        self.said[wish.batch.id] = Gone(why)
+        self.said[wish.batch] = Gone(why)
 
 
 # KEY SHARE: holds off whoever changes the status (FOR UPDATE), and nobody who counts

@@ -73,7 +73,7 @@ def start(
     campaign_id: int,
     *,
     batch_size: int,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Launched:
     """Start a campaign: its status changes and its first chunk is written, or neither.
 
@@ -82,7 +82,7 @@ def start(
         tenant_id: whose it must be; None: the engine starts it on schedule.
         campaign_id: a draft or scheduled campaign.
         batch_size: messages per batch.
-        chunk: contacts in it.
+        chunk: contacts in it; None: ``CHUNK``.
 
     Raises:
         NotFoundError: this tenant has no such campaign.
@@ -121,7 +121,9 @@ def start(
     return launched
 
 
-def write_chunk(connection: Connection, campaign_id: int, *, chunk: int = CHUNK) -> Launched | None:
+def write_chunk(
+    connection: Connection, campaign_id: int, *, chunk: int | None = None
+) -> Launched | None:
     """Write the next chunk; None when somebody else is at it or nothing is left to do.
 
     The campaign's row is locked only for its counters at the end: sending goes on meanwhile.
@@ -141,6 +143,7 @@ def write_chunk(connection: Connection, campaign_id: int, *, chunk: int = CHUNK)
         select(tenants.c.opt_outs).where(tenants.c.id == campaign.tenant_id)
     ).scalar_one()
     # From here on every statement sees at least the suppressions that `opt_outs` counts.
+    chunk = CHUNK if chunk is None else chunk
     count, cursor = _next_contacts(connection, campaign, launch, chunk)
     first = new_block(connection)
     at = now(connection)

@@ -45,11 +45,14 @@ def load(connection: Connection, reserved: Sequence[ReservedBatch]) -> Iterator[
     found = connection.execute(_RECIPIENTS, {"ids": sorted(each.id for each in reserved)})
     recipients = groupby(found, key=lambda row: row.batch_id)
     batch_id, rows = next(recipients, _END)
+    before: int | None = None
+    of_batch: list[Any] = []
     for batch in sorted(reserved, key=lambda each: each.id):
-        of_batch: list[Any] = []
-        if batch_id == batch.id:
-            of_batch = list(rows)
-            batch_id, rows = next(recipients, _END)
+        if batch.id != before:  # who has lost a batch may come beside who has it now
+            before, of_batch = batch.id, []
+            if batch_id == batch.id:
+                of_batch = list(rows)
+                batch_id, rows = next(recipients, _END)
         shared = common[batch.tenant_id, batch.campaign_id]
         said = singles.get(batch.id, shared)
         yield LoadedBatch(

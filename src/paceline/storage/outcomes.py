@@ -124,7 +124,7 @@ def _judged(connection: Connection, batch: AnyRow, result: Result, at: int) -> _
     attempt, outcome = result.attempt, result.outcome
     if not _answers(batch, attempt.batch):
         return _Judged(result, batch, None)
-    if _ends_its_own_doubt(batch, attempt, outcome):
+    if batch.in_doubt and _ends_its_own_doubt(connection, attempt, outcome):
         doubt.end(connection, batch, at)
         batch = lock_batch(connection, batch.id)
     size = len(result.message_ids)
@@ -143,7 +143,14 @@ def _carry_out(
     result, outcome = judged.result, judged.result.outcome
     answered = (result.message_ids, outcome) if isinstance(outcome, Answered) else None
     return conclude(
-        connection, judged.batch, campaign_status, judged.verdict, at, conclusions, answered
+        connection,
+        judged.batch,
+        campaign_status,
+        judged.verdict,
+        at,
+        conclusions,
+        answered,
+        called_at=result.attempt.started_at,
     )
 
 
@@ -252,12 +259,12 @@ def expire(
         return None
     error = "The worker stopped before it could record an answer."
     if batch.status == BatchStatus.SUBMITTING:
-        connection.execute(
+        called_at = connection.execute(
             _LOST, {"batch": batch_id, "held": batch.fence, "now": at, "error": error}
-        )
+        ).scalar()
         policy = policy_of(accounts.get(connection, batch.account_id))
         verdict = judge_silence(error, tries_of(batch, at), policy)
-        conclude_alone(connection, batch, campaign_status, verdict, at)
+        conclude_alone(connection, batch, campaign_status, verdict, at, called_at=called_at)
         return BatchStatus.UNCONFIRMED
     conclude_alone(connection, batch, campaign_status, GiveBack(""), at)
     return BatchStatus.QUEUED
@@ -279,12 +286,15 @@ def _answers(batch: AnyRow, sent: ReservedBatch) -> bool:
     return waits and bool(batch.fence == sent.fence)
 
 
-def _ends_its_own_doubt(batch: AnyRow, attempt: Attempt, outcome: Outcome) -> bool:
+def _ends_its_own_doubt(connection: Connection, attempt: Attempt, outcome: Outcome) -> bool:
     """Whether the doubt began with this very attempt (its lease ran out) and its answer, come late,
     is proof. Doubt that is older than the attempt is not its to end.
     """
-    began_with_it = batch.doubt_since is not None and batch.doubt_since > attempt.started_at
-    return began_with_it and not isinstance(outcome, ServerError | NoAnswer)
+    if isinstance(outcome, ServerError | NoAnswer):
+        return False
+    batch = attempt.batch
+    older = {"batch": batch.id, "generation": batch.generation, "attempt": attempt.id}
+    return connection.execute(_DOUBTFUL_BEFORE, older).first() is None
 
 
 def _finish(connection: Connection, results: Sequence[Result], at: int) -> None:
@@ -342,6 +352,17 @@ _LOST = (
         attempts.c.outcome.is_(None),
     )
     .values(finished_at=bindparam("now"), outcome=OutcomeKind.NO_ANSWER, error=bindparam("error"))
+    .returning(attempts.c.started_at)
+)
+_DOUBTFUL_BEFORE = (
+    select(attempts.c.id)
+    .where(
+        attempts.c.batch_id == _BATCH,
+        attempts.c.generation == bindparam("generation"),
+        attempts.c.id < bindparam("attempt"),
+        attempts.c.outcome.in_((OutcomeKind.NO_ANSWER, OutcomeKind.SERVER_ERROR)),
+    )
+    .limit(1)
 )
 _BACK_TO_THE_GATE = (
     update(batches)

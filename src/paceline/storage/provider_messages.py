@@ -103,9 +103,10 @@ _WAITING_OF = (
 )
 
 
-def _insert(make: Any, names: TableValuedAlias) -> Any:
+def _insert(make: Any, names: TableValuedAlias, bytewise: str) -> Any:
     """The database itself takes the documents apart and sorts what is in them: as objects of ours
-    the names would cost megabytes and most of the time.
+    the names would cost megabytes and most of the time. They are sorted ``bytewise``, as whoever
+    adds others has to sort them, or two could each wait for a name that the other one has added.
     """
     columns = {
         "account_id": answers.c.account_id,
@@ -117,7 +118,7 @@ def _insert(make: Any, names: TableValuedAlias) -> Any:
         select(*columns.values())
         .select_from(answers.join(names, true()))
         .where(among(answers.c.attempt_id, "taken"))
-        .order_by(answers.c.account_id, names.c.value)
+        .order_by(answers.c.account_id, names.c.value.collate(bytewise))
     )
     return make(provider_messages).from_select(list(columns), rows).on_conflict_do_nothing()
 
@@ -126,8 +127,9 @@ _INSERT = {
     "postgresql": _insert(
         postgresql.insert,
         func.json_each_text(cast(answers.c.provider_ids, JSON)).table_valued("key", "value"),
+        "C",
     ),
     "sqlite": _insert(
-        sqlite.insert, func.json_each(answers.c.provider_ids).table_valued("key", "value")
+        sqlite.insert, func.json_each(answers.c.provider_ids).table_valued("key", "value"), "BINARY"
     ),
 }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache, lru_cache
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
     Connection,
     Text,
-    and_,
     bindparam,
     case,
     delete,
@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from paceline.domain.message import Delivery, MessageStatus, parse_reference
+from paceline.domain.message import BatchStatus, Delivery, MessageStatus, parse_reference
 from paceline.domain.receipt import Standing, best, stand
 from paceline.domain.webhook_event import EventType
 from paceline.storage import counters, suppressions, webhook_events
@@ -44,6 +44,9 @@ LONGEST_WAIT_MS = 3_600_000
 FOLD_AT_ONCE = 500
 KEPT_MS = 3 * 24 * 3_600_000
 """A receipt whose message is not known yet is looked at again from 1 s on, for three days."""
+_REFERENCE = "reference:"
+_Name: TypeAlias = tuple[int, str]
+"""An account, and what its provider calls a message."""
 BLOCKED = "21610"
 """The error of a receipt that says the provider refuses the number at its person's wish (Twilio's
 code, its error reference)."""
@@ -103,38 +106,50 @@ def fold(connection: Connection, *, limit: int = FOLD_AT_ONCE) -> Folded:
     unmatched: list[AnyRow] = []
     for row in taken:
         key = (row.account_id, row.provider_id)
-        message_id = row.message_id or late.get(key)
+        message_id = row.message_id or late.message_ids.get(key)
         if message_id is None:
             unmatched.append(row)
             continue
         matched.append(row.id)
         message_ids.add(message_id)
+        key = late.named.get(key, key)
         reports[key] = _best(reports.get(key, Delivery.NONE), row.delivery)
         if row.error == BLOCKED:
             blocked.add(message_id)
-    changed = _apply(connection, reports, sorted(message_ids), sorted(blocked), at)
+    changed = _apply(connection, reports, sorted(message_ids), sorted(blocked), late.adopted, at)
     connection.execute(_DELETE, {"ids": matched})
     dropped = _postpone(connection, unmatched, at)
     return Folded(len(taken), len(matched), changed, dropped)
 
 
-def _match_late(connection: Connection, strangers: Sequence[AnyRow]) -> dict[tuple[int, str], int]:
-    """(account, provider's id) → message id, of those whose answer is not indexed yet, or never
-    came: our own reference proves then that the message was accepted.
+@dataclass(slots=True)
+class _Late:
+    """What was found of receipts whose names are not indexed, or were never given."""
+
+    message_ids: dict[_Name, int] = field(default_factory=dict)
+    named: dict[_Name, _Name] = field(default_factory=dict)
+    """The names of messages whose receipts say our reference only, if the answer gave them one."""
+    adopted: list[dict[str, Any]] = field(default_factory=list)
+    """Names to be kept, of messages whose answer never came: rows of ``provider_messages``."""
+
+
+def _match_late(connection: Connection, strangers: Sequence[AnyRow]) -> _Late:
+    """Match those whose answer is not indexed yet, or never came: then our own reference proves
+    that the message was accepted.
     """
+    late = _Late()
     by_account: dict[int, list[AnyRow]] = defaultdict(list)
     for row in strangers:
         by_account[row.account_id].append(row)
     if strangers:
         names.index(connection)
-    found: dict[tuple[int, str], int] = {}
     for account_id, rows in by_account.items():
         known = _known(connection, account_id, rows)
-        if lost := [row for row in rows if row.reference and row.provider_id not in known]:
-            _adopt_by_reference(connection, account_id, lost)
-            known |= _known(connection, account_id, lost)
-        found |= {(account_id, name): message_id for name, message_id in known.items()}
-    return found
+        late.message_ids |= {(account_id, name): found for name, found in known.items()}
+        lost = [row for row in rows if row.reference and row.provider_id not in known]
+        if lost:
+            _match_by_reference(connection, account_id, lost, late)
+    return late
 
 
 def _known(connection: Connection, account_id: int, rows: list[AnyRow]) -> dict[str, int]:
@@ -143,28 +158,30 @@ def _known(connection: Connection, account_id: int, rows: list[AnyRow]) -> dict[
     return {row.provider_message_id: row.message_id for row in known}
 
 
-def _adopt_by_reference(connection: Connection, account_id: int, rows: list[AnyRow]) -> None:
+def _match_by_reference(
+    connection: Connection, account_id: int, rows: list[AnyRow], late: _Late
+) -> None:
     prefix = connection.execute(select(installation.c.prefix)).scalar_one()
     for row in rows:
         ours = parse_reference(row.reference)
         if ours is None or ours[0] != prefix:
             continue
-        attempt = connection.execute(
-            _ATTEMPT_OF,
-            {"account": account_id, "message": ours[1], "generation": ours[2]},
-        ).first()
-        if attempt is not None:
-            insert_new(
-                connection,
-                provider_messages,
-                [
-                    {
-                        "account_id": account_id,
-                        "provider_message_id": row.provider_id,
-                        "message_id": ours[1],
-                        "attempt_id": attempt.id,
-                    }
-                ],
+        which = {"account": account_id, "message": ours[1], "generation": ours[2]}
+        attempt = connection.execute(_ATTEMPT_OF, which).first()
+        if attempt is None:
+            continue
+        name = account_id, row.provider_id
+        late.message_ids[name] = ours[1]
+        if attempt.name is not None and row.provider_id.startswith(_REFERENCE):
+            late.named[name] = account_id, attempt.name
+        else:
+            late.adopted.append(
+                {
+                    "account_id": account_id,
+                    "provider_message_id": row.provider_id,
+                    "message_id": ours[1],
+                    "attempt_id": attempt.id,
+                }
             )
 
 
@@ -173,23 +190,30 @@ def _apply(
     reports: dict[tuple[int, str], str],
     message_ids: list[int],
     blocked: list[int],
+    adopted: list[dict[str, Any]],
     at: int,
 ) -> int:
-    """Lock campaigns, then the tenants of the ``blocked``, then messages; write each message's new
-    standing; return how many changed.
+    """Lock campaigns, then the tenants of the ``blocked``, the batches of single messages, and
+    messages; write each message's new standing; return how many changed.
     """
     if not message_ids:
         return 0
     ids = {"ids": message_ids}
-    campaign_ids = connection.execute(_CAMPAIGNS_OF, ids).scalars()
+    campaign_ids = set(connection.execute(_CAMPAIGNS_OF, ids).scalars())
     for campaign_id in sorted(i for i in campaign_ids if i is not None):
         counters.lock(connection, campaign_id)
     if blocked:
         suppressions.block_recipients(connection, blocked)
+    if None in campaign_ids:  # no campaign's lock stands for theirs
+        connection.execute(_LOCK_BATCHES_OF_SINGLES, ids).all()
     before = connection.execute(_LOCK_MESSAGES, ids).all()
-    if any(report in _FAILURES for report in reports.values()):
+    if adopted or any(report in _FAILURES for report in reports.values()):
         # Another attempt may have been accepted, and then the message has not failed.
         names.index_batches(connection, {row.batch_id for row in before})
+    if adopted:
+        # After the index, which may wait for somebody who waits for these; and in its order.
+        adopted.sort(key=lambda row: (row["account_id"], row["provider_message_id"]))
+        insert_new(connection, provider_messages, adopted)
     deliveries = _improve(connection, reports, message_ids)
     changed: dict[Standing, list[AnyRow]] = defaultdict(list)
     for row in before:
@@ -352,7 +376,7 @@ _PUT_ARRAYS = insert(receipts).from_select(
     ),
 )
 _PROVIDER_ID = case(
-    (receipts.c.provider_message_id == "", literal("reference:") + receipts.c.reference),
+    (receipts.c.provider_message_id == "", literal(_REFERENCE) + receipts.c.reference),
     else_=receipts.c.provider_message_id,
 )
 """What the provider calls the message; a receipt without that is known by its reference."""
@@ -387,7 +411,16 @@ _KNOWN = select(provider_messages.c.provider_message_id, provider_messages.c.mes
     among(provider_messages.c.provider_message_id, "provider_ids"),
 )
 _ATTEMPT_OF = (
-    select(attempts.c.id)
+    select(
+        attempts.c.id,
+        select(func.min(provider_messages.c.provider_message_id))
+        .where(
+            provider_messages.c.message_id == bindparam("message"),
+            provider_messages.c.attempt_id == attempts.c.id,
+        )
+        .scalar_subquery()
+        .label("name"),
+    )
     .join(messages, messages.c.batch_id == attempts.c.batch_id)
     .where(
         messages.c.id == bindparam("message"),
@@ -410,6 +443,18 @@ _LOCK_MESSAGES = (
     )
     .where(among(messages.c.id, "ids"))
     .order_by(messages.c.id)
+    .with_for_update()
+)
+_LOCK_BATCHES_OF_SINGLES = (
+    select(batches.c.id)
+    .where(
+        batches.c.id.in_(
+            select(messages.c.batch_id).where(
+                among(messages.c.id, "ids"), messages.c.campaign_id.is_(None)
+            )
+        )
+    )
+    .order_by(batches.c.id)
     .with_for_update()
 )
 _ATTEMPTS_OF = select(
@@ -447,15 +492,14 @@ _SETTLE_BATCH = (
     update(batches)
     .where(
         batches.c.id == bindparam("batch"),
-        batches.c.status == "unconfirmed",
+        batches.c.in_doubt,
+        # Queued again, it has nobody left to send to.
+        batches.c.status.in_((BatchStatus.UNCONFIRMED, BatchStatus.QUEUED)),
         ~select(messages.c.id)
-        .where(
-            messages.c.batch_id == batches.c.id,
-            and_(messages.c.status == MessageStatus.QUEUED, messages.c.in_doubt),
-        )
+        .where(messages.c.batch_id == batches.c.id, messages.c.status == MessageStatus.QUEUED)
         .exists(),
     )
-    .values(status="done", in_doubt=False, doubt_since=None, updated_at=bindparam("now"))
+    .values(status=BatchStatus.DONE, in_doubt=False, doubt_since=None, updated_at=bindparam("now"))
 )
 _WAIT = (
     update(receipts)

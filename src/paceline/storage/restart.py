@@ -78,6 +78,8 @@ def after_restore(connection: Connection) -> dict[str, int]:
             in_doubt=True,
             doubt_since=func.coalesce(batches.c.doubt_since, at),
             lease_until=None,
+            # Under the new references nobody knows anything, which would seem to prove something.
+            confirm_at=None,
             # An answer that is still on its way knows nothing of what went out after the backup.
             fence=batches.c.fence + 1,
             error=_ERROR,
