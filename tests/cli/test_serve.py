@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import Installation, _free_port, crash, environ_of, fetch, provider
+from tests.crash import Installation, _free_port, environ_of, fetch, provider
 
 PEOPLE = "phone,first_name\n" + "".join(f"+3069{10_000_000 + n},Name{n}\n" for n in range(300))
 
@@ -66,16 +66,6 @@ def test_sigterm_finishes_the_calls_under_way_and_leaves_nothing_in_doubt(
     assert shown["status"] == "sending"
     assert shown["unconfirmed"] == 0
     assert shown["sent"] == accepted > 0
-
-
-def test_kills_send_nothing_twice_and_lose_nothing(database_url: str, tmp_path: Path) -> None:
-    with provider({"latency_ms": 150}) as provider_url:
-        installation = Installation(
-            tmp_path, database_url, provider_url, **environ_of(batch_size=50)
-        )
-        report = crash(installation, kills=3, recipients=3000, batch_size=50, seed=7)
-    assert report.broken == []
-    assert report.figures["accepted"] > 0
 
 
 def test_on_sqlite_a_second_sender_is_refused(tmp_path: Path) -> None:
