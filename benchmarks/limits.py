@@ -101,13 +101,13 @@ def _run(here: Ground, phase: Phase, workers: int, seconds: float) -> tuple[Seen
         "RATE_LIMIT_MARGIN_MS": str(MARGIN_MS),
         "SMS_BATCH_SIZE": "1",
     }
-    enough = _enough(phase.binding, seconds)
+    each = enough(phase.binding, seconds)
     with here.install(**limits) as installation, ExitStack() as processes:
         url, _ = processes.enter_context(served(installation.environ, "api"))
         keys = [installation.key_of(f"tenant-{n}") for n in range(phase.tenants)]
         for number, key in enumerate(keys):
             with Client(url, key) as client:
-                audience(client, enough, first=number * enough)  # a number twice is a duplicate
+                audience(client, each, first=number * each)  # a number twice is a duplicate
                 start(client, draft(client, sender=f"Tenant{number}"))
         for _ in range(workers):
             processes.enter_context(working(installation.environ))
@@ -123,7 +123,7 @@ def _variables(name: str, limit: Limit | None) -> dict[str, str]:
     return {f"{name}_MAX": str(limit.max), f"{name}_WINDOW_MS": str(limit.window_ms)}
 
 
-def _enough(limit: Limit, seconds: float) -> int:
+def enough(limit: Limit, seconds: float) -> int:
     """More recipients than the limit lets through in that time, and the first window's."""
     return round(limit.max * (2 + 1.2 * seconds * 1000 / limit.span_ms)) + 100
 
