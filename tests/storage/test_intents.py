@@ -351,3 +351,18 @@ def test_one_kept_apart_in_doubt_is_still_proven_by_a_receipt_with_our_reference
     assert (message.status, message.delivery, message.in_doubt) == ("sent", "delivered", False)
     assert world.batch(message.batch_id).status == "done"
     assert world.counters(campaign)["unconfirmed"] == 2
+
+
+def test_what_a_receipt_proved_while_it_waited_at_the_gate_is_not_sent_again(world):
+    campaign = world.sending(2, batch_size=2)
+    policy = Policy(unconfirmed=UnconfirmedPolicy.RESEND)
+    call = world.call()
+    world.record(call, NoAnswer("timed out"), policy)
+    world.pass_time(3000)
+    batch = world.reserve()
+    world.receive(("p1", "delivered"), reference=world.reference(call.ids[0]))
+    (intent,) = world.intend_together(Wish(batch, 2))
+    assert isinstance(intent, Stale)
+    assert world.counters(campaign)["queued"] == 1
+    (intent,) = world.intend_together(Wish(batch, 1))
+    assert isinstance(intent, Attempt)

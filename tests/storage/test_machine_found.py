@@ -98,3 +98,12 @@ def test_a_batch_that_is_to_be_sent_again_is_done_when_receipts_have_proven_it_b
     world.receive(("late", "delivered"), reference=world.reference(call.ids[0]))
     assert world.campaign(campaign).status == "completed"
     assert world.batch(call).status == "done"
+
+
+def test_after_a_restore_a_batch_that_receipts_have_proven_whole_waits_for_no_decision(world):
+    campaign = world.sending(1)
+    call = world.call()
+    world.receive(("early", "delivered"), reference=world.reference(call.ids[0]))
+    world.write(restart.after_restore)
+    assert world.campaign(campaign).status == "completed"
+    assert world.batch(call).status == "done"

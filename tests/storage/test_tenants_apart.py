@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from paceline.domain.errors import InvalidInputError
-from paceline.storage import contacts, lists, opt_outs
+from paceline.storage import contacts, lists, opt_outs, receipts
 from paceline.storage.intents import Stale
+from paceline.storage.receipts import InboxRow
 
 
 def test_what_people_said_to_another_tenant_keeps_nobody_from_getting_ours(world):
@@ -29,3 +30,17 @@ def test_another_tenants_contact_comes_on_no_list_of_ours(world):
     with pytest.raises(InvalidInputError):
         world.write(lists.add, world.acme, list_id, [ours, theirs])
     assert world.read(lists.get, world.acme, list_id).contacts == 0
+
+
+def test_a_receipt_through_another_account_settles_nothing_though_it_knows_our_reference(world):
+    """Whoever may post receipts of one account has no say about those of another one."""
+    campaign = world.sending(3)
+    call = world.expired_call()
+    reference = world.reference(call.ids[0])
+    elsewhere = world.account("elsewhere", tenant_id=world.tenant("rival"))
+    told = [InboxRow("forged", reference, "delivered", "", None)]
+    world.write(receipts.put, elsewhere, told)
+    assert world.write(receipts.fold).matched == 0
+    assert world.counters(campaign) == {"total": 3, "queued": 3, "unconfirmed": 3}
+    world.receive(("true", "delivered"), reference=reference)
+    assert world.counters(campaign)["delivered"] == 1

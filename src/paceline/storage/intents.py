@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Denied, Granted, Limit, Window
-from paceline.domain.message import BatchStatus
+from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.storage.among import among
 from paceline.storage.batches import Attempt, ReservedBatch, give_back, leave_in_doubt
 from paceline.storage.database import READ_AT, AnyRow, now, read_at
@@ -21,6 +21,7 @@ from paceline.storage.schema import (
     attempts,
     batches,
     campaigns,
+    messages,
     tenants,
     traffic_accounts,
 )
@@ -65,7 +66,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Recipients opted out since the batch was checked: ``opt_outs.drop`` them, then again."""
+    """Recipients opted out since the batch was checked: ``opt_outs.drop`` them, then again. Or
+    receipts have settled some of it: render it again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,16 +210,28 @@ class _Passage:
         if found:
             self.at = read_at(self.connection, found[0])
         doubted_since = {row.id: row.doubt_since for row in found if row.in_doubt}
+        queued = self._still_queued([row.id for row in found if row.tries])
         left = []
         for wish in wishes:
             if fences.get(wish.batch.id) != wish.batch.fence:
                 self.said[wish.batch] = Lost()
+            elif queued.get(wish.batch.id, wish.size) != wish.size:
+                self.said[wish.batch] = Stale()
             elif self._forgotten(wish, doubted_since.get(wish.batch.id)):
                 leave_in_doubt(self.connection, wish.batch)
                 self.said[wish.batch] = Gone("in doubt for longer than the provider remembers")
             else:
                 left.append(wish)
         return left
+
+    def _still_queued(self, tried: Sequence[int]) -> dict[int, int]:
+        """How many messages of batches that were tried before are still to be sent: receipts may
+        have proven some of them while they waited here.
+        """
+        if not tried:
+            return {}
+        left = {row.batch_id: row.n for row in self.connection.execute(_QUEUED, {"ids": tried})}
+        return dict.fromkeys(tried, 0) | left
 
     def _forgotten(self, wish: Wish, doubted_since: int | None) -> bool:
         """Whether the provider may take it for new: it may have waited here for its permit."""
@@ -408,11 +423,17 @@ _LOCK_BATCHES = (
         batches.c.fence,
         batches.c.in_doubt,
         batches.c.doubt_since,
+        batches.c.tries,
         READ_AT,
     )
     .where(among(batches.c.id, "ids"), batches.c.status == BatchStatus.RESERVED)
     .order_by(batches.c.id)
     .with_for_update()
+)
+_QUEUED = (
+    select(messages.c.batch_id, func.count().label("n"))
+    .where(among(messages.c.batch_id, "ids"), messages.c.status == MessageStatus.QUEUED)
+    .group_by(messages.c.batch_id)
 )
 _SPEND_TENANT = (
     update(tenants).where(tenants.c.id == bindparam("tenant")).values(grants=bindparam("window"))

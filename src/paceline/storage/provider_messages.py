@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from paceline.storage.among import among
-from paceline.storage.database import AnyRow, insert_new
-from paceline.storage.schema import answers, attempts, provider_messages
+from paceline.storage.database import AnyRow, insert_new, is_postgres
+from paceline.storage.schema import answers, attempts, installation, provider_messages
 
 INDEX_AT_ONCE = 20_000
 """Messages of a transaction, give or take an answer: other writers on SQLite wait that long."""
@@ -61,7 +61,16 @@ def index(connection: Connection) -> int:
     """Index what is not indexed yet, of answers to about ``INDEX_AT_ONCE`` messages; return to how
     many. Names that are known already stay as they are.
     """
+    alone(connection)
     return _index(connection, connection.execute(_WAITING, {"most": _ANSWERS_AT_ONCE}))
+
+
+def alone(connection: Connection) -> None:
+    """Let nobody else index until this transaction ends. Whoever goes on to ``index_batches`` under
+    other locks asks for this before them: else two could wait for each other.
+    """
+    if is_postgres(connection):
+        connection.execute(_ALONE)
 
 
 def index_batches(connection: Connection, batch_ids: Iterable[int]) -> None:
@@ -88,6 +97,7 @@ def _index(connection: Connection, waiting: Iterable[AnyRow]) -> int:
     return messages
 
 
+_ALONE = select(installation.c.id).with_for_update(key_share=True)
 _TO_INDEX = select(answers.c.attempt_id, attempts.c.size).join(
     attempts, attempts.c.id == answers.c.attempt_id
 )

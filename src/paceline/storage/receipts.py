@@ -98,6 +98,8 @@ def fold(connection: Connection, *, limit: int = FOLD_AT_ONCE) -> Folded:
     taken = connection.execute(_DUE, {"at": at, "limit": limit}).all()
     if not taken:
         return Folded()
+    if any(row.message_id is None or row.delivery in _FAILURES for row in taken):
+        names.alone(connection)
     late = _match_late(connection, [row for row in taken if row.message_id is None])
     matched: list[int] = []
     message_ids: set[int] = set()
@@ -222,7 +224,8 @@ def _apply(
             changed[standing].append(row)
     _write(connection, changed, at)
     rows = [row for group in changed.values() for row in group]
-    _settle_batches(connection, {row.batch_id for row in rows if row.in_doubt}, at)
+    settled = {row.batch_id for row in rows if row.status == MessageStatus.QUEUED}
+    _settle_batches(connection, settled, at)
     webhook_events.messages(connection, _events(changed), at)
     return len(rows)
 
@@ -325,7 +328,7 @@ def _write(connection: Connection, changed: Mapping[Standing, list[AnyRow]], at:
 
 
 def _settle_batches(connection: Connection, batch_ids: set[int], at: int) -> None:
-    """A batch whose last doubtful message was proven is done."""
+    """A batch that nobody holds is done when its last message was proven."""
     for batch_id in sorted(batch_ids):
         connection.execute(_SETTLE_BATCH, {"batch": batch_id, "now": at})
 
@@ -492,8 +495,6 @@ _SETTLE_BATCH = (
     update(batches)
     .where(
         batches.c.id == bindparam("batch"),
-        batches.c.in_doubt,
-        # Queued again, it has nobody left to send to.
         batches.c.status.in_((BatchStatus.UNCONFIRMED, BatchStatus.QUEUED)),
         ~select(messages.c.id)
         .where(messages.c.batch_id == batches.c.id, messages.c.status == MessageStatus.QUEUED)

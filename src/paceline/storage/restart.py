@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
@@ -86,6 +86,7 @@ def after_restore(connection: Connection) -> dict[str, int]:
             updated_at=at,
         )
     )
+    connection.execute(_PROVEN, {"now": at})
     unconfirmed = _recount(connection, at)
     for campaign_id in connection.execute(_PAUSED_WITH_NOTHING_QUEUED).scalars().all():
         counters.complete_if_done(connection, campaign_id, at)
@@ -97,6 +98,17 @@ def after_restore(connection: Connection) -> dict[str, int]:
     }
 
 
+_PROVEN = (
+    update(batches)
+    .where(
+        batches.c.status == BatchStatus.UNCONFIRMED,
+        ~select(messages.c.id)
+        .where(messages.c.batch_id == batches.c.id, messages.c.status == MessageStatus.QUEUED)
+        .exists(),
+    )
+    .values(status=BatchStatus.DONE, in_doubt=False, doubt_since=None, updated_at=bindparam("now"))
+)
+"""Unconfirmed batches with nothing left to decide: receipts have told of all of it."""
 _PAUSED_WITH_NOTHING_QUEUED = select(campaigns.c.id).where(
     campaigns.c.status == CampaignStatus.PAUSED, campaigns.c.queued == 0
 )
