@@ -54,9 +54,14 @@ CHECKS = (
     "use_after_free",
 )
 _PHONES = ["+447911123401", "+447911123411", "+447911123456", "07911 123457"]
-_MOMENTS = ["2099-12-01T09:00:00Z", "2099-12-01T09:00"]
+_MOMENTS = [
+    "2099-12-01T09:00:00Z",
+    "2099-12-01T09:00",
+    "0001-01-01T00:00",
+    "9999-12-31T23:59:59-23:59",
+]
 WORDS = {
-    "body.base_url": ["http://127.0.0.1:9"],
+    "body.base_url": ["http://127.0.0.1:9", "http://xn--a/", "http://[]@"],
     "body.number": ["447400000001"],
     "body.phone": _PHONES,
     "body.phones[*]": _PHONES,
@@ -64,7 +69,7 @@ WORDS = {
     "body.scheduled_at": _MOMENTS,
     "body.sender": ["acme"],
     "body.text": ["Hi {{first_name|there}}", "Your code is 1234"],
-    "body.timezone": ["Europe/Athens"],
+    "body.timezone": ["Europe/Athens", "America/New_York"],
     "body.to": _PHONES,
     "body.url": ["https://acme.example.com/"],
     "path.number": ["447400000001"],

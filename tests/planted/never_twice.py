@@ -85,9 +85,8 @@ BUGS = (
         harm="The rejection of a second call is taken for proof about the first one, which went "
         "unanswered and may have arrived.",
         file=f"{_STORAGE}/outcomes.py",
-        old="began_with_it = batch.doubt_since is not None and "
-        "batch.doubt_since > attempt.started_at",
-        new="began_with_it = batch.doubt_since is not None",
+        old="attempts.c.outcome.in_((OutcomeKind.NO_ANSWER, OutcomeKind.SERVER_ERROR)),",
+        new="attempts.c.outcome == OutcomeKind.SERVER_ERROR,",
     ),
     Bug(
         name="lease_expiry_requeues",
