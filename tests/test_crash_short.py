@@ -5,25 +5,29 @@ In full they are `python -m tests.crash`.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from benchmarks.processes import ProcessFailedError
 from paceline.clock import VirtualClock
 from paceline.domain.outcome import NoAnswer
+from paceline.engine import worker
 from paceline.providers.http import HttpEndpoint
 from paceline.settings import sqlalchemy_url
 from paceline.storage import database as storage
-from paceline.storage import migrate, outcomes
+from paceline.storage import messages, migrate, outcomes
 from paceline.storage.batches import Attempt
 from paceline.storage.database import Database, DatabaseUnreachableError, ping
 from paceline.storage.intents import Lost, Wish
+from tests.acceptance.world import world
 from tests.crash import full_disk, gone, provider
 from tests.crash.database_kills import database_kills
 from tests.crash.kills import Sender, kills
@@ -91,13 +95,13 @@ def test_who_lost_its_batch_gets_no_intent_beside_who_has_it_now(database_url: s
     clock = VirtualClock()
     with closing(Database(sqlalchemy_url(database_url), clock=clock)) as database:
         migrate.upgrade(database)
-        world = World(database, clock)
-        world.sending(3)
-        lost = world.reserve()
-        world.pass_time(LEASE_MS)
-        world.write(outcomes.expire, lost.id, lambda _: world.policy)
-        held = world.reserve()
-        intents = world.intend_together(Wish(lost, 3), Wish(held, 3))
+        here = World(database, clock)
+        here.sending(3)
+        lost = here.reserve()
+        here.pass_time(LEASE_MS)
+        here.write(outcomes.expire, lost.id, lambda _: here.policy)
+        held = here.reserve()
+        intents = here.intend_together(Wish(lost, 3), Wish(held, 3))
     assert [type(each) for each in intents] == [Lost, Attempt]
 
 
@@ -125,3 +129,69 @@ def test_a_lock_of_another_program_is_no_bug_of_ours(
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(DatabaseUnreachableError, match="holds its lock"):
             database.write_now(ping)
+
+
+@pytest.mark.xfail(strict=True, reason="a worker is well as long as it finds no more work")
+async def test_a_worker_that_can_record_no_answer_is_not_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise DatabaseUnreachableError("The database cannot be written: its disk is full.")
+
+    monkeypatch.setattr(worker, "SILENT_S", 3 * worker.POLL_S)
+    async with world(f"sqlite:///{tmp_path}/paceline.db", SMS_BATCH_SIZE="5") as w:
+        with monkeypatch.context() as full:
+            full.setattr(outcomes, "record", refused)
+            campaign_id = await w.started(5)
+            deadline = time.monotonic() + 4 * worker.SILENT_S
+            while True:
+                said = w.worker.state()
+                if said is not None or time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(0.05)
+        await w.completed(campaign_id)
+        assert said is not None
+        assert w.worker.state() is None
+
+
+@pytest.mark.xfail(strict=True, reason="all messages of the campaign are joined before the limit")
+def test_a_page_of_messages_costs_what_is_on_it(postgres_url: str) -> None:
+    """However many a campaign has, and whatever was in the tables when PostgreSQL last looked."""
+    clock = VirtualClock()
+    with closing(Database(sqlalchemy_url(postgres_url), clock=clock)) as database:
+        migrate.upgrade(database)
+        here = World(database, clock)
+        campaign = here.sending(300)
+        for _ in range(40):
+            here.send()
+            here.pass_time(100)
+        here.names()  # now all answers are indexed, and gone
+        here.write(lambda connection: connection.exec_driver_sql("ANALYZE"))
+        for _ in range(40):
+            here.send()
+            here.pass_time(100)
+        plan = plan_of(database, messages.page, here.acme, campaign_id=campaign, limit=10)
+    assert max(loops_in(plan)) <= 100
+
+
+def plan_of(database: Database, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """How PostgreSQL carried out the statement of a storage function that reads."""
+    said: list[tuple[str, Any]] = []
+
+    def explained(connection: Connection) -> Any:
+        function(connection, *args, **kwargs)
+        statement, parameters = said[-1]
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+        return connection.exec_driver_sql(explain, parameters).scalar_one()[0]["Plan"]
+
+    @event.listens_for(database._engines[0], "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        said.append((statement, parameters))
+
+    return database.read_now(explained)
+
+
+def loops_in(plan: Mapping[str, Any]) -> Iterator[int]:
+    yield plan["Actual Loops"]
+    for part in plan.get("Plans", ()):
+        yield from loops_in(part)

@@ -46,6 +46,13 @@ class Found:
 
 
 def main() -> int:
+    try:
+        return _planted()
+    except KeyboardInterrupt:
+        return 130
+
+
+def _planted() -> int:
     signal.signal(signal.SIGTERM, _interrupted)
     chosen = _parser().parse_args()
     bugs = [bug for bug in BUGS if not chosen.only or bug.name in chosen.only]

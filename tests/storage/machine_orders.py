@@ -264,7 +264,9 @@ class Orders(Ground):
         queued = [
             row.id for row in self.rows.messages.values() if row.status == MessageStatus.QUEUED
         ]
+        before = self.reference(0, 0)
         self.write(restart.after_restore)
+        assert self.reference(0, 0) != before, "references that were seen before are used again"
         self.doubts.distrust(queued, self.now)
         doubtful = {row.id for row in self.rows.messages.values() if row.in_doubt}
         assert set(queued) == doubtful, "something that is queued would be sent without a decision"

@@ -26,7 +26,7 @@ from tests.storage.conftest import _empty
 from tests.storage.guards import guard_transitions
 from tests.storage.machine import Machine
 
-EXAMPLES = {"sqlite": 40, "postgres": 20}
+EXAMPLES = {"sqlite": 32, "postgres": 18}
 STEPS = 30
 LONG = "MACHINE_EXAMPLES" in os.environ
 
