@@ -142,21 +142,23 @@ def running_postgres(
             server runs as another user. None: the one for temporary files.
     """
     home = Path(tempfile.mkdtemp(prefix="paceline-postgres-", dir=within))
-    try:
-        server = _prepared(home / "data", settings)
-        server.start()
-        with _stopped_if_we_are_killed(home):
+    with _gone_if_we_are_killed(home):
+        try:
+            server = _prepared(home / "data", settings)
             try:
+                server.start()
                 yield server
             finally:
                 server.close()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager
-def _stopped_if_we_are_killed(home: Path) -> Iterator[None]:
-    """A process watches us, and stops the server should we be killed: our end closes the pipe."""
+def _gone_if_we_are_killed(home: Path) -> Iterator[None]:
+    """A process watches us, and stops the server and removes what it had should we be killed: our
+    end closes the pipe.
+    """
     script = """
         read -r _ && exit
         server=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) &&
