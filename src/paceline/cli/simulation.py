@@ -34,11 +34,12 @@ def simulate_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play the whole engine under virtual time, with everything that can go wrong.
+    """Play the whole engine with everything that can go wrong.
 
-    Crashes at any step, lost answers, stalls, outages and clocks that jump follow
-    from a seed, and a judge holds every step to the promises. Nothing is sent, and
-    no database is touched. Exit 1 if a promise is broken.
+    Under virtual time, crashes at any step, lost answers, stalls, outages and
+    clocks that jump follow from a seed, and a judge holds every step to the
+    promises. Nothing is sent, and no database is touched. Exit 1 if a promise is
+    broken.
 
     Example:
     paceline simulate --seeds 1000
