@@ -19,8 +19,7 @@ from sqlalchemy import select
 
 from paceline.api import webhooks
 from paceline.providers.mitto import Mitto
-from paceline.storage import accounts
-from paceline.storage import receipts as storage
+from paceline.storage import accounts, inbox
 from paceline.storage.database import DatabaseUnreachableError
 from paceline.storage.schema import audit_log, inbound_messages, receipts, suppressions
 from paceline.telemetry import mask
@@ -41,7 +40,7 @@ def path(api: Api) -> str:
     return f"/webhooks/mitto/{api.account.webhook_token}/dlr"
 
 
-async def inbox(api: Api) -> list[Any]:
+async def kept(api: Api) -> list[Any]:
     query = select(receipts.c.provider_message_id, receipts.c.delivery).order_by(receipts.c.id)
     return await api.database.read(lambda c: [tuple(row) for row in c.execute(query)])
 
@@ -53,7 +52,7 @@ def signature(body: bytes) -> dict[str, str]:
 async def test_a_receipt_is_kept_when_it_is_answered(api: Api) -> None:
     answer = await api.nobody("POST", path(api), RECEIPT)
     assert (answer.status, answer.json) == (202, {"ok": True, "updated": 1})
-    assert await inbox(api) == [("m-1", "delivered")]
+    assert await kept(api) == [("m-1", "delivered")]
     assert api.woken == []  # it has nothing to send
 
 
@@ -63,7 +62,7 @@ async def test_several_and_sloppy_receipts_are_kept(api: Api) -> None:
         answer = await api.nobody("POST", path(api), data=several, headers=headers)
         assert answer.json == {"ok": True, "updated": 2}
     assert (await api.nobody("POST", path(api), data=b"[]")).json["updated"] == 0
-    assert [each[0] for each in await inbox(api)] == ["m-1", "m-2"] * 2
+    assert [each[0] for each in await kept(api)] == ["m-1", "m-2"] * 2
 
 
 async def test_a_signature_must_be_the_bodys(api: Api) -> None:
@@ -72,7 +71,7 @@ async def test_a_signature_must_be_the_bodys(api: Api) -> None:
     for wrong in (signature(b"other"), {"X-Webhook-Signature": ""}, {"X-Webhook-Signature": "é"}):
         answer = await api.nobody("POST", path(api), data=BODY, headers=wrong)
         assert answer.status == 401, wrong
-    assert len(await inbox(api)) == 1
+    assert len(await kept(api)) == 1
 
 
 async def test_what_is_no_receipt_is_refused(api: Api) -> None:
@@ -86,7 +85,7 @@ async def test_what_is_no_receipt_is_refused(api: Api) -> None:
             yield b"x" * 65536
 
     assert (await api.nobody("POST", path(api), data=endless())).status == 413
-    assert await inbox(api) == []
+    assert await kept(api) == []
 
 
 async def test_an_unknown_token_is_nobodys(api: Api) -> None:
@@ -115,30 +114,30 @@ async def test_receipts_that_come_at_once_are_committed_together(
     bodies = [json.dumps({**RECEIPT, "messageId": f"m-{n}"}).encode() for n in range(40)]
     answers = await asyncio.gather(*(api.nobody("POST", path(api), data=body) for body in bodies))
     assert {answer.status for answer in answers} == {202}
-    assert sorted(each[0] for each in await inbox(api)) == sorted(f"m-{n}" for n in range(40))
+    assert sorted(each[0] for each in await kept(api)) == sorted(f"m-{n}" for n in range(40))
     assert len(commits) < 40
 
 
 async def test_a_group_that_is_not_committed_is_refused_whole_and_taken_when_it_comes_again(
     api: Api, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
 ) -> None:
-    put = storage.put
+    put = inbox.put
 
     def fails(connection: Any, account_id: int, rows: Any) -> None:
         put(connection, account_id, rows)
         raise ZeroDivisionError("secret internals")
 
-    monkeypatch.setattr(storage, "put", fails)
+    monkeypatch.setattr(inbox, "put", fails)
     answers = await asyncio.gather(*(api.nobody("POST", path(api), RECEIPT) for _ in range(5)))
     assert {answer.status for answer in answers} == {503}
     assert {answer.json["code"] for answer in answers} == {"receipts_not_kept"}
     assert all(answer.headers["Retry-After"] for answer in answers)
     assert not any("secret" in answer.text for answer in answers)
     assert "receipts_not_kept" in {each["event"] for each in logged}
-    assert await inbox(api) == []
-    monkeypatch.setattr(storage, "put", put)
+    assert await kept(api) == []
+    monkeypatch.setattr(inbox, "put", put)
     assert (await api.nobody("POST", path(api), RECEIPT)).status == 202
-    assert len(await inbox(api)) == 1
+    assert len(await kept(api)) == 1
 
 
 async def test_a_database_that_is_gone_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,9 +23,9 @@ from paceline.cli.session import Session
 from paceline.clock import VirtualClock
 from paceline.domain.outcome import NotSent, Refused
 from paceline.settings import load, sqlalchemy_url
-from paceline.storage import accounts, credentials, migrate, receipts, tenants
+from paceline.storage import accounts, credentials, inbox, migrate, tenants
 from paceline.storage.database import Database
-from paceline.storage.receipts import InboxRow
+from paceline.storage.inbox import InboxRow
 from paceline.storage.sealing import KEY_FILE, Sealer
 from tests.crash import Installation, provider
 from tests.storage.world import World
@@ -415,7 +415,7 @@ def test_messages_that_wait_for_a_decision(environ: dict[str, str], long_ago: Wo
 
 def test_receipts_that_nobody_counts(environ: dict[str, str], long_ago: World) -> None:
     row = InboxRow("p1", "", "delivered", "", None)
-    long_ago.write(receipts.put, long_ago.main, [row])
+    long_ago.write(inbox.put, long_ago.main, [row])
     assert "paceline worker" in wrong(environ)["receipts_late"].mend
 
 

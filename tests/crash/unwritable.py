@@ -126,7 +126,7 @@ def _look(
             ready, _ = readiness(installation.url)
             if time.monotonic() > began + trouble.unready_after_s:
                 seen.ready[ready] += 1
-        time.sleep(0.1)
+            time.sleep(0.1)
     return seen
 
 

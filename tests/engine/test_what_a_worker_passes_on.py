@@ -9,7 +9,7 @@ import pytest
 from paceline.clock import VirtualClock
 from paceline.storage import accounts, outcomes, turns
 from paceline.storage.database import DatabaseUnreachableError
-from paceline.storage.intents import Gone
+from paceline.storage.wishes import Gone
 from tests.acceptance.world import world
 
 HORIZON_MS = 60_000

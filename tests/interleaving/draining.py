@@ -30,9 +30,9 @@ from paceline.storage import (
 )
 from paceline.storage.batches import Attempt, ReservedBatch
 from paceline.storage.doubt import Decision
-from paceline.storage.intents import Gone, Intent, Stale, Wait, Wish
 from paceline.storage.outcomes import Result
 from paceline.storage.schema import batches as batches_table
+from paceline.storage.wishes import Gone, Intent, Stale, Wait, Wish
 from tests.interleaving.scenes import Scene, accepted, name_of
 from tests.interleaving.stage import Stage, State
 from tests.storage.world import LEASE_MS, PACING, Call

@@ -37,8 +37,8 @@ from paceline.storage import doubt as doubts
 from paceline.storage.batches import LostReservationError
 from paceline.storage.conclusion import Recorded
 from paceline.storage.doubt import Decision
-from paceline.storage.intents import Gone, Intent, Lost, Stale, Wait, Wish
 from paceline.storage.outcomes import Result
+from paceline.storage.wishes import Gone, Intent, Lost, Stale, Wait, Wish
 from tests.interleaving.scenes import WRONG_CALL, Scene, accepted, name_of
 from tests.storage.world import LEASE_MS, PACING, Call
 

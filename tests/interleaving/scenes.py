@@ -12,14 +12,13 @@ from paceline.domain.limits import Limit, Window
 from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import Answered, Rejected, Rejection
 from paceline.domain.verdict import Policy
-from paceline.storage import confirmations, outcomes
-from paceline.storage import receipts as inbox
+from paceline.storage import confirmations, inbox, outcomes
 from paceline.storage.batches import ReservedBatch
 from paceline.storage.confirmations import Doubted
 from paceline.storage.database import AnyRow
 from paceline.storage.doubt import Decision
+from paceline.storage.inbox import InboxRow
 from paceline.storage.limits import limit_of
-from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import batches, tenants, traffic_accounts
 from tests.storage.world import LEASE_MS, PACING, Call, World
 

@@ -13,7 +13,8 @@ from paceline.storage import confirmations, doubt
 from paceline.storage.confirmations import Doubted
 from paceline.storage.database import AnyRow
 from paceline.storage.doubt import Decision
-from paceline.storage.receipts import BLOCKED, InboxRow
+from paceline.storage.inbox import InboxRow
+from paceline.storage.receipts import BLOCKED
 from tests.storage.machine_ground import LEASE_MS, QUIET_MS, Asked, Ground, picked, picks
 from tests.storage.machine_provider import Accepted
 

@@ -16,15 +16,15 @@ from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.outcome import Outcome
 from paceline.domain.retry import RetryPolicy
 from paceline.domain.verdict import Policy, ServerErrorPolicy, UnconfirmedPolicy
-from paceline.storage import accounts, provider_messages, receipts, suppressions, tenants
+from paceline.storage import accounts, inbox, provider_messages, receipts, suppressions, tenants
 from paceline.storage.batches import Attempt, ReservedBatch
 from paceline.storage.confirmations import Doubted
 from paceline.storage.database import AnyRow, Database
-from paceline.storage.intents import Used
+from paceline.storage.inbox import InboxRow
 from paceline.storage.limits import Pacing, Strategy
 from paceline.storage.outcomes import Result
-from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import installation
+from paceline.storage.wishes import Used
 from tests.storage.machine_model import Doubts, Permit, Submission, Use
 from tests.storage.machine_provider import KINDS, Kind, Outgoing, Providers
 from tests.storage.machine_rows import Rows, look
@@ -249,7 +249,7 @@ class Ground(RuleBasedStateMachine):
             pass
 
     def put_receipts(self, account_id: int, *rows: InboxRow) -> None:
-        self.write(receipts.put, account_id, rows)
+        self.write(inbox.put, account_id, rows)
 
 
 def picked(things: Sequence[T], pick: int) -> T:

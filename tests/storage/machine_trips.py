@@ -24,8 +24,8 @@ from paceline.storage import (
 )
 from paceline.storage.batches import Attempt, LostReservationError
 from paceline.storage.conclusion import Recorded
-from paceline.storage.intents import Stale, Used, Wait, Wish
 from paceline.storage.limits import Strategy
+from paceline.storage.wishes import Stale, Used, Wait, Wish
 from tests.storage.machine_ground import LEASE_MS, Ground, Trip, picked, picks
 from tests.storage.machine_model import Permit
 from tests.storage.machine_provider import ACCEPTED, Fate, Outgoing

@@ -17,6 +17,7 @@ from paceline.storage import (
     campaigns,
     confirmations,
     doubt,
+    inbox,
     launches,
     opt_outs,
     outcomes,
@@ -25,7 +26,7 @@ from paceline.storage import (
     suppressions,
     turns,
 )
-from paceline.storage.receipts import InboxRow
+from paceline.storage.inbox import InboxRow
 from paceline.storage.schema import metadata
 from tests.storage.world import LEASE_MS, World
 
@@ -120,7 +121,7 @@ def a_fold(world: World) -> Step:
     world.sending(3)
     world.send()
     told = [InboxRow(f"p{m.id}", "", Delivery.DELIVERED, "", None) for m in world.messages()]
-    world.write(receipts.put, world.main, told)
+    world.write(inbox.put, world.main, told)
     return receipts.fold
 
 

@@ -8,7 +8,7 @@ from paceline.domain.message import Delivery
 from paceline.domain.outcome import Known, NoAnswer
 from paceline.domain.verdict import Policy
 from paceline.storage import campaigns, confirmations, doubt, receipts
-from paceline.storage.intents import Gone, Wish
+from paceline.storage.wishes import Gone, Wish
 
 ASKS = Policy(looks_up=True)
 DEDUPES = Policy(deduplicates=True, dedupe_horizon_ms=120_000)

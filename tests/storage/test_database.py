@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from sqlalchemy import Connection, select
+import time
+from contextlib import closing
+from typing import Any
 
-from paceline.storage.database import is_postgres
+import pytest
+from sqlalchemy import Connection, select, text
+
+from paceline.settings.database_url import sqlalchemy_url
+from paceline.storage.database import Database, DatabaseUnreachableError, is_postgres
 from paceline.storage.schema import campaigns
 
 
@@ -18,6 +23,33 @@ def test_a_commit_outlives_a_power_cut(world):
     """Less than that may forget an intent, whose call is then made again."""
     full = {"sqlite": "2", "postgresql": "on"}[world.database.url.get_backend_name()]
     assert world.database.write_now(durability) == full
+
+
+def test_a_process_that_freezes_in_a_transaction_gives_its_locks_back(postgres_url: str) -> None:
+    """It misses its connection when it wakes up, and goes on with another one."""
+    with closing(Database(sqlalchemy_url(postgres_url))) as database:
+        assert database.read_now(_ask, "SHOW idle_in_transaction_session_timeout") == "30s"
+
+        def freeze(connection: Connection) -> None:
+            session = _ask(connection, "SELECT pg_backend_pid()")
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+            deadline = time.monotonic() + 10
+            while database.read_now(_is_there, session) and time.monotonic() < deadline:
+                time.sleep(0.001)
+            _ask(connection, "SELECT 1")
+
+        with pytest.raises(DatabaseUnreachableError):
+            database.write_now(freeze)
+        assert database.write_now(_ask, "SELECT 1") == 1
+
+
+def _is_there(connection: Connection, session: int) -> bool:
+    found = text("SELECT 1 FROM pg_stat_activity WHERE pid = :session")
+    return connection.execute(found, {"session": session}).first() is not None
+
+
+def _ask(connection: Connection, statement: str) -> Any:
+    return connection.exec_driver_sql(statement).scalar_one()
 
 
 @pytest.mark.parametrize("column", ["queued", "sent"])

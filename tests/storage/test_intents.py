@@ -18,9 +18,9 @@ from paceline.storage import (
     tenants,
 )
 from paceline.storage.batches import Attempt, LostReservationError
-from paceline.storage.intents import Gone, Lost, Stale, Wait, Wish
 from paceline.storage.limits import Pacing
 from paceline.storage.schema import tenants as tenants_table
+from paceline.storage.wishes import Gone, Lost, Stale, Wait, Wish
 from tests.storage.world import LEASE_MS, phones_of
 
 RESEND = Policy(unconfirmed=UnconfirmedPolicy.RESEND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paceline.storage import intents
 from paceline.storage.batches import Attempt
-from paceline.storage.intents import Wish
+from paceline.storage.wishes import Wish
 from tests.storage.world import LEASE_MS
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from paceline.domain.outcome import NoAnswer, Rejected, Rejection, Throttled
+from paceline.domain.outcome import (
+    NoAnswer,
+    NotSent,
+    Rejected,
+    Rejection,
+    ServerError,
+    Throttled,
+)
 from paceline.domain.verdict import Policy
-from paceline.storage import campaigns, confirmations, outcomes, restart
+from paceline.storage import batches, campaigns, confirmations, outcomes, restart
 from paceline.storage.doubt import Decision
 from tests.storage.world import LEASE_MS, Call, World
 
@@ -105,5 +112,34 @@ def test_after_a_restore_a_batch_that_receipts_have_proven_whole_waits_for_no_de
     call = world.call()
     world.receive(("early", "delivered"), reference=world.reference(call.ids[0]))
     world.write(restart.after_restore)
+    assert world.campaign(campaign).status == "completed"
+    assert world.batch(call).status == "done"
+
+
+@pytest.mark.parametrize("how", ["given back", "lapsed", "not connected"])
+def test_a_reserved_batch_that_receipts_prove_is_done_however_it_is_left(world, how):
+    campaign = world.sending(1)
+    call = world.call()
+    world.record(call, NoAnswer("timed out"), DEDUPES)
+    world.pass_time(3_000)
+    batch = world.reserve()
+    world.receive(("late", "delivered"), reference=world.reference(call.ids[0]))
+    assert world.campaign(campaign).status == "completed"
+    if how == "given back":
+        world.write(batches.give_back, batch)
+    elif how == "lapsed":
+        world.pass_time(LEASE_MS)
+        expire(world, call, DEDUPES)
+    else:
+        world.write(outcomes.record_unsent, batch, NotSent("down"), DEDUPES)
+    assert world.batch(call).status == "done"
+
+
+@pytest.mark.parametrize("outcome", [NoAnswer("timed out"), ServerError("503", 503)])
+def test_a_call_that_receipts_have_proven_leaves_nothing_to_send_again(world, outcome):
+    campaign = world.sending(1)
+    call = world.call()
+    world.receive(("early", "delivered"), reference=world.reference(call.ids[0]))
+    world.record(call, outcome, DEDUPES)
     assert world.campaign(campaign).status == "completed"
     assert world.batch(call).status == "done"

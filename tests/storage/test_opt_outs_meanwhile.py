@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from paceline.storage import launches, suppressions
-from paceline.storage.intents import Stale
+from paceline.storage.wishes import Stale
 
 pytestmark = pytest.mark.parametrize("database", ["postgres"], indirect=True)
 

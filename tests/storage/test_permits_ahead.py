@@ -8,8 +8,8 @@ from paceline.domain.campaign import CampaignVerb
 from paceline.domain.limits import Limit
 from paceline.storage import campaigns, intents, tenants
 from paceline.storage.batches import Attempt
-from paceline.storage.intents import Gone, Used, Wish
 from paceline.storage.limits import Pacing
+from paceline.storage.wishes import Gone, Used, Wish
 from tests.storage.world import LEASE_MS
 
 ONE = Pacing(Limit(1, 1000, 50), Limit(9, 1000, 50))

@@ -23,9 +23,9 @@ from paceline.domain.outcome import Answered, NoAnswer, NotSent, Rejection
 from paceline.domain.verdict import Policy
 from paceline.storage import campaigns, intents, launches, opt_outs, outcomes, suppressions, turns
 from paceline.storage.batches import Attempt
-from paceline.storage.intents import Gone, Lost, Stale, Wish
 from paceline.storage.launches import LaunchStoppedError
 from paceline.storage.schema import batches
+from paceline.storage.wishes import Gone, Lost, Stale, Wish
 from tests.storage.world import LEASE_MS, PACING, World
 
 pytestmark = pytest.mark.parametrize("database", ["postgres"], indirect=True)

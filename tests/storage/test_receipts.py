@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paceline.domain.outcome import Answered, NoAnswer, Rejected, Rejection, ServerError
-from paceline.storage import campaigns, doubt, receipts
-from paceline.storage.receipts import KEPT_MS, LONGEST_WAIT_MS, Folded, InboxRow
+from paceline.storage import campaigns, doubt, inbox, receipts
+from paceline.storage.inbox import InboxRow
+from paceline.storage.receipts import KEPT_MS, LONGEST_WAIT_MS, Folded
 from paceline.storage.schema import receipts as receipts_table
 
 
@@ -21,8 +22,8 @@ def sent(world, size=3):
     return campaign, [f"p{i}" for i in call.ids]
 
 
-def inbox(world, *rows):
-    world.write(receipts.put, world.main, list(rows))
+def put_in(world, *rows):
+    world.write(inbox.put, world.main, list(rows))
 
 
 def row(name="", delivery="delivered", reference=""):
@@ -31,10 +32,10 @@ def row(name="", delivery="delivered", reference=""):
 
 def test_a_receipt_stays_in_the_inbox_until_it_is_folded(world):
     campaign, (first, *_) = sent(world)
-    assert world.write(receipts.put, world.main, [row(first), row("unknown")]) == 2
-    assert world.read(receipts.waiting) == 2
+    assert world.write(inbox.put, world.main, [row(first), row("unknown")]) == 2
+    assert world.read(inbox.waiting) == 2
     assert world.write(receipts.fold) == Folded(taken=2, matched=1, changed=1)
-    assert world.read(receipts.waiting) == 1
+    assert world.read(inbox.waiting) == 1
     assert world.counters(campaign) == {"total": 3, "sent": 3, "delivered": 1}
 
 
@@ -88,7 +89,7 @@ def test_an_intermediate_report_changes_no_settled_message(world):
 
 def test_the_fold_takes_a_round_at_a_time(world):
     _, ids = sent(world, 5)
-    inbox(world, *[row(name) for name in ids])
+    put_in(world, *[row(name) for name in ids])
     assert world.write(receipts.fold, limit=3) == Folded(3, 3, 3)
     assert world.write(receipts.fold, limit=3) == Folded(2, 2, 2)
 
@@ -96,7 +97,7 @@ def test_the_fold_takes_a_round_at_a_time(world):
 def test_a_receipt_of_another_account_is_not_ours(world):
     campaign, (first, *_) = sent(world)
     spare = world.account("spare")
-    world.write(receipts.put, spare, [row(first)])
+    world.write(inbox.put, spare, [row(first)])
     assert world.write(receipts.fold) == Folded(taken=1)
     assert world.counters(campaign) == {"total": 3, "sent": 3}
 
@@ -115,7 +116,7 @@ def test_a_receipt_for_a_rejected_message_does_no_harm(world):
 def test_an_early_receipt_waits_and_joins_its_message(world):
     campaign = world.sending(1)
     call = world.call()
-    inbox(world, row("p1"))
+    put_in(world, row("p1"))
     assert world.write(receipts.fold) == Folded(taken=1)
     world.record(call, Answered(["p1"]))
     assert world.write(receipts.fold) == Folded()
@@ -125,7 +126,7 @@ def test_an_early_receipt_waits_and_joins_its_message(world):
 
 
 def test_an_unmatched_receipt_is_looked_at_less_and_less_often_and_then_dropped(world):
-    inbox(world, row("nobody"))
+    put_in(world, row("nobody"))
     waits = []
     while True:
         folded = world.write(receipts.fold)
@@ -138,7 +139,7 @@ def test_an_unmatched_receipt_is_looked_at_less_and_less_often_and_then_dropped(
     assert waits[:13] == [1000 << n for n in range(12)] + [LONGEST_WAIT_MS]
     assert max(waits) == LONGEST_WAIT_MS
     assert KEPT_MS <= sum(waits) <= KEPT_MS + LONGEST_WAIT_MS
-    assert world.read(receipts.waiting) == 0
+    assert world.read(inbox.waiting) == 0
 
 
 # --- receipts that know our reference
@@ -205,7 +206,7 @@ def test_a_reference_that_is_not_ours_matches_nothing_and_stops_nothing(world, f
     call = world.call()
     world.record(call, NoAnswer("timed out"))
     good = world.reference(call.ids[0])
-    inbox(world, row("forged", reference=forge(good)), row("real", reference=good))
+    put_in(world, row("forged", reference=forge(good)), row("real", reference=good))
     assert world.write(receipts.fold) == Folded(taken=2, matched=1, changed=1)
     assert world.counters(campaign) == {"total": 1, "sent": 1, "delivered": 1}
 
@@ -278,7 +279,7 @@ def test_the_order_and_the_cut_of_the_rounds_change_nothing(world, reports, data
         call = world.call()
         names = dict(zip(["p1", "p2"], [f"c{campaign}-p1", f"c{campaign}-p2"], strict=True))
         world.record(call, Answered(list(names.values())))
-        inbox(world, *[row(names[name], delivery) for name, delivery in order])
+        put_in(world, *[row(names[name], delivery) for name, delivery in order])
         while world.write(receipts.fold, limit=at_once).taken:
             pass
         rows = world.messages(campaign_id=campaign)
@@ -310,7 +311,7 @@ def test_thousands_of_receipt_sets_come_to_the_same_shuffled_and_repeated(world)
         ]
         if repeats > 1:
             chance.shuffle(reports)
-        inbox(world, *reports)
+        put_in(world, *reports)
         while world.write(receipts.fold).taken:
             pass
         rows = world.messages(campaign_id=campaign)

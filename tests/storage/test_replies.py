@@ -13,15 +13,15 @@ from paceline.engine.rendering import exact_text, opt_out_tokens, render
 from paceline.engine.replies import ReplyRules, Taken, take
 from paceline.providers.base import Reply
 from paceline.settings import load
-from paceline.storage import inbound_numbers, replies, suppressions, tenants
-from paceline.storage import receipts as inbox
+from paceline.storage import inbound_numbers, inbox, replies, suppressions, tenants
+from paceline.storage import receipts as folding
 from paceline.storage.batches import Attempt
-from paceline.storage.intents import Stale
-from paceline.storage.receipts import InboxRow
+from paceline.storage.inbox import InboxRow
 from paceline.storage.schema import audit_log, inbound_messages
 from paceline.storage.schema import suppressions as suppressions_table
 from paceline.storage.sealing import Sealer
 from paceline.storage.suppressions import Source
+from paceline.storage.wishes import Stale
 from tests.storage.world import World
 
 RULES = ReplyRules.of(load({}))
@@ -272,11 +272,11 @@ def test_a_receipt_that_says_the_person_opted_out_suppresses_the_number(line, wo
     world.sending(3)
     call = world.send()
     rows = [
-        InboxRow(f"p{call.ids[0]}", "", "undelivered", inbox.BLOCKED, None),
+        InboxRow(f"p{call.ids[0]}", "", "undelivered", folding.BLOCKED, None),
         InboxRow(f"p{call.ids[1]}", "", "undelivered", "30003", None),
     ]
     world.write(inbox.put, world.main, rows)
-    world.write(inbox.fold)
+    world.write(folding.fold)
     blocked = world.messages(id=call.ids[0])[0]
     assert line.sources() == {blocked.phone: "provider"}
     assert blocked.status == "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paceline.storage import accounts, intents
-from paceline.storage.intents import Wait
+from paceline.storage.wishes import Wait
 from tests.storage.test_races import PATIENCE_S, intent, race  # noqa: F401 - the fixture
 
 pytestmark = pytest.mark.parametrize("database", ["postgres"], indirect=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from paceline.domain.errors import InvalidInputError
-from paceline.storage import contacts, lists, opt_outs, receipts
-from paceline.storage.intents import Stale
-from paceline.storage.receipts import InboxRow
+from paceline.storage import contacts, inbox, lists, opt_outs, receipts
+from paceline.storage.inbox import InboxRow
+from paceline.storage.wishes import Stale
 
 
 def test_what_people_said_to_another_tenant_keeps_nobody_from_getting_ours(world):
@@ -39,7 +39,7 @@ def test_a_receipt_through_another_account_settles_nothing_though_it_knows_our_r
     reference = world.reference(call.ids[0])
     elsewhere = world.account("elsewhere", tenant_id=world.tenant("rival"))
     told = [InboxRow("forged", reference, "delivered", "", None)]
-    world.write(receipts.put, elsewhere, told)
+    world.write(inbox.put, elsewhere, told)
     assert world.write(receipts.fold).matched == 0
     assert world.counters(campaign) == {"total": 3, "queued": 3, "unconfirmed": 3}
     world.receive(("true", "delivered"), reference=reference)

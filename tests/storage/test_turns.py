@@ -16,7 +16,7 @@ from paceline.storage import batches as batches_storage
 from paceline.storage import campaigns, outcomes, tenants, work
 from paceline.storage.limits import Pacing, Strategy
 from paceline.storage.schema import batches
-from paceline.storage.turns import LOOKAHEAD_MS
+from paceline.storage.turns import LOOKAHEAD_MS, Opening
 from tests.storage.world import LEASE_MS
 
 WIDE = Pacing(Limit(1000, 1000, 50), Limit(1000, 1000, 50))
@@ -321,6 +321,31 @@ def test_next_at_passes_over_the_permits_that_are_for_reserved_batches(world):
     world.pass_time(100)
     world.reserve()
     assert world.reservation(1).next_at == world.now - 100 + 1050 - LOOKAHEAD_MS
+
+
+@pytest.mark.parametrize("narrow", ["tenant", "account"])
+def test_each_batch_is_told_when_its_own_permit_is_free(world, narrow):
+    """Not all of them when the first one is: also those that other workers have reserved count."""
+    limits = {"tenant": Limit(1000, 1000, 50), "account": Limit(1000, 1000, 50)}
+    world.pacing = Pacing(**limits | {narrow: Limit(4, 400, 50)})
+    world.sending(20, batch_size=1)
+    opens = []
+    for _ in range(3):
+        world.send()
+        opens.append(world.now + 450)
+        world.pass_time(20)
+    world.pass_time(230)
+    first, second = world.reservation(2), world.reservation(13)
+    openings = [Opening(each, narrow) for each in opens]
+    assert [first.openings.get(batch.id) for batch in first.batches] == [None, openings[0]]
+    assert [second.openings.get(batch.id) for batch in second.batches] == openings[1:]
+
+
+def test_who_is_not_paced_waits_for_no_permit(world):
+    world.pacing = Pacing(Limit(1, 400, 50), Limit(1, 400, 50), Strategy.BACKOFF)
+    world.sending(20, batch_size=1)
+    world.send()
+    assert world.reservation(2).openings == {}
 
 
 STATEMENTS = {

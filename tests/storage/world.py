@@ -20,6 +20,7 @@ from paceline.storage import (
     accounts,
     campaigns,
     doubt,
+    inbox,
     intents,
     launches,
     loading,
@@ -30,16 +31,15 @@ from paceline.storage import (
     turns,
 )
 from paceline.storage import provider_messages as names
-from paceline.storage import receipts as inbox
+from paceline.storage import receipts as folding
 from paceline.storage.batches import Attempt, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import AnyRow, Database, now
 from paceline.storage.doubt import Decision
-from paceline.storage.intents import Intent, Used, Wish
+from paceline.storage.inbox import InboxRow
 from paceline.storage.limits import Pacing
 from paceline.storage.loading import LoadedBatch
 from paceline.storage.outcomes import Result
-from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import (
     answers,
     attempts,
@@ -53,6 +53,7 @@ from paceline.storage.schema import campaigns as campaigns_table
 from paceline.storage.schema import messages as messages_table
 from paceline.storage.schema import tenants as tenants_table
 from paceline.storage.turns import Reservation
+from paceline.storage.wishes import Intent, Used, Wish
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -276,11 +277,11 @@ class World:
     def suppress(self, *phones: str, tenant: int | None = None) -> int:
         return self.write(suppressions.add, tenant or self.acme, phones, "stop")
 
-    def receive(self, *receipts: tuple[str, str], reference: str = "") -> inbox.Folded:
+    def receive(self, *receipts: tuple[str, str], reference: str = "") -> folding.Folded:
         """Put (provider's id, delivery) into the inbox and fold it."""
         rows = [InboxRow(name, reference, delivery, "", None) for name, delivery in receipts]
         self.write(inbox.put, self.main, rows)
-        return self.write(inbox.fold)
+        return self.write(folding.fold)
 
     # --- looking
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from paceline.domain.limits import LONGEST_LEAD_MS
 from paceline.engine.leads import Leads
 from paceline.storage.batches import Attempt, ReservedBatch
-from paceline.storage.intents import Used
+from paceline.storage.wishes import Used
 
 
 class Clock:

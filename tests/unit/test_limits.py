@@ -87,6 +87,12 @@ def test_when_both_are_full_the_one_that_opens_later_holds():
         assert (denied.held_by, denied.open_at) == (held_by, NOW + 990)
 
 
+def test_several_permits_are_free_when_as_many_grants_have_gone():
+    window = filled((-900, 1), (-400, 2), (-100, 1))
+    opens = [open_at(window, limit(5), NOW, permits) for permits in (1, 2, 3, 4, 5)]
+    assert opens == [NOW, NOW + 100, NOW + 600, NOW + 600, NOW + 900]
+
+
 def test_expired_grants_leave_with_the_next_grant():
     window = grant(filled((-2000, 5), (-1000, 5), (-999, 1)), limit(50), 2, NOW)
     assert window == filled((-999, 1), (0, 2), forgotten=-1000)

@@ -310,6 +310,7 @@ class TestDatabaseUrl:
             "postgresql://h:99999/db",
             "postgresql://h:port/db",
             "postgresql://[::1/db",
+            "postgresql://u@a:1,[::1]:5433/db",
             "postgresql://u:a/b@h/db",
             "postgresql://u:1/b@h/db",
             "postgresql://u:a?b@h/db",

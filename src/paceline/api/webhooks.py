@@ -36,7 +36,7 @@ from paceline.providers.base import Provider, Receipt, UnreadableError
 from paceline.settings import Settings
 from paceline.storage import accounts
 from paceline.storage.database import Database
-from paceline.storage.receipts import InboxRow
+from paceline.storage.inbox import InboxRow
 from paceline.telemetry import get_logger
 
 log = get_logger("webhooks")

@@ -182,14 +182,14 @@ def free(window: Window, limit: Limit, now: int) -> int:
     return max(0, limit.max - sum([permits for time, permits in window.grants if time > expired]))
 
 
-def open_at(window: Window, limit: Limit, now: int) -> int:
-    """`now` if a permit is free, else the first time at which one will be."""
-    excess = sum([permits for _, permits in window.grants]) - limit.max
+def open_at(window: Window, limit: Limit, now: int, permits: int = 1) -> int:
+    """`now` if so many permits (at most `max`) are free, else the first time at which they are."""
+    excess = sum([granted for _, granted in window.grants]) - limit.max + permits - 1
     opens = now
-    for time, permits in restamped(window, now).grants:
+    for time, granted in restamped(window, now).grants:
         if excess < 0:
             break
-        excess -= permits
+        excess -= granted
         opens = time + limit.span_ms
     return max(now, opens)
 

@@ -27,11 +27,11 @@ from paceline.storage import accounts, batches, intents, opt_outs, outcomes, sco
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import Database, DatabaseUnreachableError
-from paceline.storage.intents import Gone, Intent, Lost, Stale, Wait, Wish
 from paceline.storage.limits import Strategy
 from paceline.storage.outcomes import Result
 from paceline.storage.sealing import SecretError
 from paceline.storage.turns import LOOKAHEAD_MS
+from paceline.storage.wishes import Gone, Intent, Lost, Stale, Wait, Wish
 from paceline.telemetry import get_logger
 
 log = get_logger("dispatch")
@@ -75,6 +75,8 @@ class Dispatcher:
         self._records = Together(self._write_results, gather_s=_ANSWERS_WITHIN_S)
         self.stopping = False
         """Nothing new is submitted; what waits at the gate goes back."""
+        self.unrecorded_since: float | None = None
+        """When recording an answer first failed; None once one was recorded again."""
         self.places = asyncio.Semaphore(rules.concurrency)
         """One per call, held from the intent until its outcome is recorded: when a worker dies, no
         more is in doubt than these."""
@@ -135,9 +137,9 @@ class Dispatcher:
         tell = await self._subscriptions.tenants()
         return await self.database.write(outcomes.record, results, tell=tell)
 
-    async def dispatch(self, batch: ReservedBatch) -> None:
-        """Take a reserved batch as far as it will go."""
-        trip = _Trip(self, batch)
+    async def dispatch(self, batch: ReservedBatch, wait_ms: int = 0) -> None:
+        """Take a reserved batch as far as it will go; its permits may be free in ``wait_ms``."""
+        trip = _Trip(self, batch, wait_ms)
         try:
             with measures.DISPATCH_DURATION.time():
                 await trip.go()
@@ -164,8 +166,10 @@ def _hold(connection: Connection, batch: ReservedBatch, why: str) -> None:
 class _Trip:
     """One batch on its way."""
 
-    def __init__(self, dispatcher: Dispatcher, batch: ReservedBatch) -> None:
+    def __init__(self, dispatcher: Dispatcher, batch: ReservedBatch, wait_ms: int) -> None:
         self.dispatcher = dispatcher
+        self.opens_at = dispatcher.clock.monotonic() + wait_ms / 1000
+        """When to ask for permits."""
         self.database = dispatcher.database
         self.rules = dispatcher.rules
         self.batch = batch
@@ -200,6 +204,8 @@ class _Trip:
             return False
         call = await self._prepared(provider)
         try:
+            if (wait_s := self.opens_at - self.dispatcher.clock.monotonic()) > 0:
+                await self.dispatcher.clock.sleep(wait_s)
             while not self.dispatcher.stopping:
                 async with self.dispatcher.places:
                     intent = await self._send(call)
@@ -290,6 +296,7 @@ class _Trip:
         while True:
             try:
                 recorded = await self.dispatcher.record(result)
+                self.dispatcher.unrecorded_since = None
                 break
             except DatabaseUnreachableError as error:
                 log.warning("recording_failed", batch_id=attempt.batch.id, error=str(error))
@@ -297,6 +304,8 @@ class _Trip:
                 if tries >= _RECORD_TRIES_ON_A_BUG:
                     raise
                 log.exception("recording_failed", batch_id=attempt.batch.id)
+            if self.dispatcher.unrecorded_since is None:
+                self.dispatcher.unrecorded_since = self.dispatcher.clock.monotonic()
             pause = _RECORD_PAUSES_S[min(tries, len(_RECORD_PAUSES_S) - 1)]
             await self.dispatcher.clock.sleep(pause)
             tries += 1

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from paceline.domain.errors import PacelineError
-from paceline.storage import receipts
+from paceline.storage import inbox
 from paceline.storage.database import Database, DatabaseUnreachableError
-from paceline.storage.receipts import InboxRow
+from paceline.storage.inbox import InboxRow
 from paceline.telemetry import get_logger
 
 log = get_logger("intake")
@@ -110,4 +110,4 @@ def _put(connection: Connection, group: Iterable[_Arrival]) -> None:
     for each in group:
         by_account[each.account_id] += each.rows
     for account_id, rows in by_account.items():
-        receipts.put(connection, account_id, rows)
+        inbox.put(connection, account_id, rows)

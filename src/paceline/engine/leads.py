@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from paceline.domain.limits import LONGEST_LEAD_MS
 from paceline.storage.batches import Attempt
-from paceline.storage.intents import Used
+from paceline.storage.wishes import Used
 
 _REMEMBERED = 50
 """Permits whose use is looked at."""

@@ -17,7 +17,7 @@ from prometheus_client import (
 from paceline.domain.outcome import Outcome, OutcomeKind
 from paceline.storage.batches import Attempt
 from paceline.storage.conclusion import Recorded
-from paceline.storage.intents import Gone, Intent, Wait
+from paceline.storage.wishes import Gone, Intent, Wait
 
 # They would double the series, each only to say when the process started.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -58,7 +58,7 @@ VOID_PERMITS = Counter(
 )
 WAITS = Counter(
     "paceline_waits",
-    "How often a rendered batch found the gate shut, by what shut it.",
+    "How often a batch had to wait at the gate, by what shut it.",
     ["cause"],
     registry=REGISTRY,
 )
@@ -89,9 +89,14 @@ def count_intent(intent: Intent) -> None:
         case Attempt():
             PERMITS.inc()
         case Wait(denied=denied):
-            WAITS.labels(f"{denied.held_by}_limit").inc()
+            count_wait(denied.held_by)
         case Gone(why):
             WAITS.labels(why.replace(" ", "_")).inc()
+
+
+def count_wait(held_by: str) -> None:
+    """Count a batch that waits for a window of its ``tenant`` or ``account``."""
+    WAITS.labels(f"{held_by}_limit").inc()
 
 
 def count_outcome(outcome: Outcome, recorded: Recorded) -> None:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from paceline.clock import Clock
+from paceline.engine import measures
 from paceline.engine.adapters import Adapters
 from paceline.engine.chores import Chores
 from paceline.engine.confirming import Confirming
@@ -30,6 +31,10 @@ _HANDS_AT_ONCE = 4
 _HANDS_WITHIN_S = 0.02
 """A reservation costs much the same for many batches as for one, so it waits until so many hands
 are free, or one for so long; the batches at the gate keep the calls going meanwhile."""
+_LOOKS_APART_S = turns.LOOKAHEAD_MS / 4000
+"""Permits open one by one, and batches are reserved well before theirs does. So nothing is lost by
+looking a little later than the next one says, nor by twice that where another worker was quicker;
+many workers that look at each permit keep the calls waiting."""
 _PAUSE_AFTER_FAILURE_S = 1.0
 SILENT_S = 15.0
 """A worker that has not looked for work for so long is not well: it looks twice a second."""
@@ -108,6 +113,9 @@ class Worker:
         """What is wrong with it; None while it is well."""
         if self._stop.is_set():
             return "The worker is stopping."
+        since = self.dispatcher.unrecorded_since
+        if since is not None and self.clock.monotonic() - since > SILENT_S:
+            return f"Answers cannot be recorded for {self.clock.monotonic() - since:.0f} s."
         silent_s = self.clock.monotonic() - self._looked_at
         return f"The worker is silent for {silent_s:.0f} s." if silent_s > SILENT_S else None
 
@@ -194,13 +202,16 @@ class Worker:
         self._more = len(reservation.batches) == want
         for batch in reservation.batches:
             self._next_account = batch.account_id + 1
-            task = asyncio.create_task(self.dispatcher.dispatch(batch))
+            opening = reservation.openings.get(batch.id)
+            wait_ms = 0 if opening is None else opening.at - reservation.at
+            task = asyncio.create_task(self.dispatcher.dispatch(batch, wait_ms))
+            if opening is not None:
+                measures.count_wait(opening.held_by)
             self._in_hand.add(task)
             task.add_done_callback(self._done)
         if reservation.next_at is None:
             return POLL_S
-        # Permits open one by one, and batches are reserved well before theirs does (LOOKAHEAD_MS).
-        soonest = _HANDS_WITHIN_S if self._in_hand else 0.001
+        soonest = _LOOKS_APART_S if reservation.batches else 2 * _LOOKS_APART_S
         return min(max((reservation.next_at - reservation.at) / 1000, soonest), POLL_S)
 
     def _done(self, task: asyncio.Task[None]) -> None:

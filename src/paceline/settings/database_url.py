@@ -108,10 +108,14 @@ def _parse_postgres(url: str) -> _Postgres:
         )
     credentials, at_sign, hosts = parts.netloc.rpartition("@")
     user, colon, password = credentials.partition(":")
+    several = hosts.split(",") if hosts else []
+    if len(several) > 1 and "[" in hosts:
+        # SQLAlchemy takes the part before the first colon for the host.
+        raise ValueError("has several hosts, one as an IPv6 address: write its name instead")
     return _Postgres(
         user=unquote(user) if at_sign else None,
         password=unquote(password) if colon else None,
-        hosts=tuple(_host(each) for each in hosts.split(",")) if hosts else (),
+        hosts=tuple(_host(each) for each in several),
         database=unquote(parts.path.removeprefix("/")),
         parameters=dict(parse_qsl(parts.query)),
     )

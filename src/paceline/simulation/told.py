@@ -7,10 +7,10 @@ from typing import Any
 from paceline.storage import intents
 from paceline.storage.batches import ReservedBatch
 from paceline.storage.conclusion import Recorded
-from paceline.storage.intents import Gone, Wait, Wish
 from paceline.storage.outcomes import Result
 from paceline.storage.receipts import Folded
 from paceline.storage.turns import Reservation
+from paceline.storage.wishes import Gone, Wait, Wish
 
 
 def told_of(function: Any, args: Any, result: Any) -> str:

@@ -33,7 +33,7 @@ from paceline.simulation.trace import Trace
 from paceline.storage import accounts, contacts, tenants
 from paceline.storage import campaigns as campaigns_table
 from paceline.storage.database import Database
-from paceline.storage.receipts import InboxRow
+from paceline.storage.inbox import InboxRow
 
 T = TypeVar("T")
 

@@ -11,16 +11,17 @@ from sqlalchemy import (
     FromClause,
     and_,
     bindparam,
+    case,
     insert,
     literal_column,
     select,
     update,
 )
 
-from paceline.domain.message import BatchStatus
+from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.verdict import Tries
 from paceline.storage.database import AnyRow, insert_new, now
-from paceline.storage.schema import batch_blocks, batches, lanes
+from paceline.storage.schema import batch_blocks, batches, lanes, messages
 
 BLOCK = 1 << 16
 """Batch ids come in blocks of this many; the largest launch chunk has fewer messages."""
@@ -101,7 +102,9 @@ def tries_before(batch: AnyRow) -> int:
 
 
 def give_back(connection: Connection, batch: ReservedBatch) -> None:
-    """Queue a reserved batch again, unless the reservation has run out already."""
+    """Queue a reserved batch again, unless the reservation has run out already. If receipts have
+    proven every message meanwhile, it is done.
+    """
     connection.execute(_GIVE_BACK, {"batch": batch.id, "held": batch.fence, "now": now(connection)})
 
 
@@ -128,6 +131,12 @@ _LOCK = (
     .where(batches.c.id == bindparam("batch"))
     .with_for_update()
 )
+_ANY_QUEUED = (
+    select(messages.c.id)
+    .where(messages.c.batch_id == batches.c.id, messages.c.status == MessageStatus.QUEUED)
+    .correlate(batches)
+    .exists()
+)
 _GIVE_BACK = (
     update(batches)
     .where(
@@ -135,6 +144,10 @@ _GIVE_BACK = (
         batches.c.fence == bindparam("held"),
         batches.c.status == BatchStatus.RESERVED,
     )
-    .values(status=BatchStatus.QUEUED, lease_until=None, updated_at=bindparam("now"))
+    .values(
+        status=case((_ANY_QUEUED, BatchStatus.QUEUED), else_=BatchStatus.DONE),
+        lease_until=None,
+        updated_at=bindparam("now"),
+    )
 )
 _LEAVE_IN_DOUBT = _GIVE_BACK.values(status=BatchStatus.UNCONFIRMED)

@@ -143,6 +143,7 @@ def conclude(
     in_doubt = in_doubt or bool(batch.in_doubt)
     still_doubtful = _count_in_doubt(connection, batch.id) if in_doubt else 0
     moved = _moved(batch, verdict, at, in_doubt=still_doubtful > 0)
+    _end_if_proven(connection, moved)
     if called_at is not None and moved["in_doubt_after"] and batch.doubt_since is None:
         moved["doubtful_since"] = min(called_at, at)
     conclusions.moves.append(moved)
@@ -337,6 +338,15 @@ def _moved(batch: AnyRow, verdict: Verdict, at: int, *, in_doubt: bool) -> dict[
     return move
 
 
+def _end_if_proven(connection: Connection, move: dict[str, Any]) -> None:
+    """Do not queue a batch again whose every message receipts have proven meanwhile."""
+    if (
+        move["status_after"] == BatchStatus.QUEUED
+        and connection.execute(_ANY_QUEUED, {"batch": move["batch"]}).first() is None
+    ):
+        move["status_after"] = BatchStatus.DONE
+
+
 _BATCH: BindParameter[int] = bindparam("batch")
 _QUEUED = messages.c.status == MessageStatus.QUEUED
 _CERTAIN = messages.c.in_doubt.is_(False)
@@ -351,6 +361,7 @@ _LOCK_BATCHES = (
 _COUNT_IN_DOUBT = select(func.count()).where(
     messages.c.batch_id == _BATCH, _QUEUED, messages.c.in_doubt
 )
+_ANY_QUEUED = select(messages.c.id).where(messages.c.batch_id == _BATCH, _QUEUED).limit(1)
 _SENT = (
     update(messages)
     .where(messages.c.batch_id == _BATCH, _QUEUED)

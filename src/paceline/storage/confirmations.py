@@ -15,13 +15,13 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, reference
 from paceline.domain.outcome import Answered, Known, NoAnswer
 from paceline.domain.verdict import Policy, Settle, Verdict, judge, judge_unknown
-from paceline.storage import counters, doubt, receipts
+from paceline.storage import counters, doubt, inbox
 from paceline.storage.among import among
 from paceline.storage.batches import tries_of
 from paceline.storage.conclusion import Recorded, conclude_alone, lock_batch
 from paceline.storage.database import AnyRow, now
+from paceline.storage.inbox import InboxRow
 from paceline.storage.provider_messages import Names, remember
-from paceline.storage.receipts import InboxRow
 from paceline.storage.schema import (
     attempts,
     batches,
@@ -157,7 +157,7 @@ def _remember(connection: Connection, doubted: Doubted, accepted: Mapping[int, K
         if each.delivery != Delivery.NONE
     ]
     if told:
-        receipts.put(connection, doubted.account.id, told)
+        inbox.put(connection, doubted.account.id, told)
 
 
 _IN_DOUBT_NOW = (messages.c.status == MessageStatus.QUEUED, messages.c.in_doubt)

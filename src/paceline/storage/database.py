@@ -53,9 +53,12 @@ T = TypeVar("T")
 
 _CLOCK = "paceline_clock"
 _IN_MEMORY = frozenset({None, "", ":memory:"})
-_SQLITE_BUSY_MS = 15_000
+_SQLITE_BUSY_MS = 1_000
 _SQLITE_READERS = 4
 _POSTGRES_CONNECTIONS = 12
+_IDLE_IN_TRANSACTION_S = 30
+"""A process that is frozen in a transaction keeps its locks from all others; after so long the
+server ends it for the process. None of ours takes so long between two statements."""
 _CONNECT_TIMEOUT_S = 10
 """Unless the URL says otherwise."""
 _PREPARED_AFTER = 1
@@ -380,6 +383,7 @@ def _postgres_engine(url: str) -> Engine:
         # Every row that we look for has an index. In a table that is small as yet the server would
         # rather read it whole, and keep that plan while a launch makes it large.
         connection.execute("SET enable_seqscan = off")
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_S}s'")
         connection.commit()
 
     return engine

@@ -83,14 +83,13 @@ def get(connection: Connection, tenant_id: int, message_id: int) -> AnyRow:
     Raises:
         NotFoundError: this tenant has none with this id.
     """
-    row = connection.execute(
-        _LISTED[connection.dialect.name].where(
-            messages.c.tenant_id == tenant_id, messages.c.id == message_id
-        )
-    ).first()
-    if row is None:
+    chosen = select(messages.c.id).where(
+        messages.c.tenant_id == tenant_id, messages.c.id == message_id
+    )
+    rows = _shown(connection, chosen)
+    if not rows:
         raise NotFoundError("message", message_id)
-    return row
+    return rows[0]
 
 
 def page(
@@ -109,7 +108,7 @@ def page(
     Rows carry what a person is shown: number, snapshot and frozen text, status, reason, the tries
     of the batch, and what the provider calls the message (its newest attempt).
     """
-    query = _LISTED[connection.dialect.name].where(
+    query = select(messages.c.id).where(
         messages.c.tenant_id == tenant_id,
         messages.c.id > after,
         messages.c.campaign_id.is_(None)
@@ -124,7 +123,21 @@ def page(
         query = query.where(messages.c.reason == reason)
     if in_doubt is not None:
         query = query.where(messages.c.in_doubt.is_(in_doubt))
-    return list(connection.execute(query.order_by(messages.c.id).limit(limit)))
+    return _shown(connection, query.order_by(messages.c.id).limit(limit))
+
+
+def _shown(connection: Connection, chosen: Select[Any]) -> list[AnyRow]:
+    """The chosen ones. What each was called is looked up in a query of its own, which the database
+    must not mix with the rest: statistics of a table that is empty now and then say anything.
+    """
+    named = (
+        select(messages.c.id, _INDEXED_ID.label("indexed_id"), _WAITING_ID.label("waiting_id"))
+        .where(messages.c.id.in_(chosen))
+        .offset(0)
+        .subquery()
+    )
+    query = _listed(_NAME_IN_ANSWER[connection.dialect.name], named)
+    return list(connection.execute(query.order_by(messages.c.id)))
 
 
 _OPT_OUTS = select(tenants.c.opt_outs).where(tenants.c.id == bindparam("tenant"))
@@ -134,10 +147,16 @@ _INDEXED_ID = (
     .correlate(messages)
     .scalar_subquery()
 )
+_ITS_ANSWER = (
+    select(answers.c.attempt_id)
+    .where(answers.c.attempt_id == attempts.c.id)
+    .correlate(attempts)
+    .limit(1)
+    .scalar_subquery()
+)
 _WAITING_ID = (
-    select(func.max(answers.c.attempt_id))
-    .join(attempts, attempts.c.id == answers.c.attempt_id)
-    .where(attempts.c.batch_id == messages.c.batch_id)
+    select(func.max(attempts.c.id))
+    .where(attempts.c.batch_id == messages.c.batch_id, _ITS_ANSWER.is_not(None))
     .correlate(messages)
     .scalar_subquery()
 )
@@ -149,7 +168,7 @@ _NAME_IN_ANSWER: dict[str, ColumnElement[Any]] = {
 }
 
 
-def _listed(name_in_answer: ColumnElement[Any]) -> Select[Any]:
+def _listed(name_in_answer: ColumnElement[Any], named: Any) -> Select[Any]:
     """What a person is shown; what a provider calls a message may still be in its answer alone."""
     of_attempt = attempts.alias("of_attempt")
     return (
@@ -174,16 +193,18 @@ def _listed(name_in_answer: ColumnElement[Any]) -> Select[Any]:
             messages.c.failed_at,
             messages.c.delivered_at,
         )
+        .select_from(named)
+        .join(messages, messages.c.id == named.c.id)
         .join(batches, batches.c.id == messages.c.batch_id)
         .outerjoin(campaigns, campaigns.c.id == messages.c.campaign_id)
         .outerjoin(
             provider_messages,
             and_(
                 provider_messages.c.message_id == messages.c.id,
-                provider_messages.c.attempt_id == _INDEXED_ID,
+                provider_messages.c.attempt_id == named.c.indexed_id,
             ),
         )
-        .outerjoin(answers, answers.c.attempt_id == _WAITING_ID)
+        .outerjoin(answers, answers.c.attempt_id == named.c.waiting_id)
         .outerjoin(
             of_attempt,
             of_attempt.c.id
@@ -193,6 +214,3 @@ def _listed(name_in_answer: ColumnElement[Any]) -> Select[Any]:
             ),
         )
     )
-
-
-_LISTED = {dialect: _listed(name) for dialect, name in _NAME_IN_ANSWER.items()}

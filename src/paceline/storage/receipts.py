@@ -1,39 +1,34 @@
-"""Receipts: an inbox that webhooks fill, and the fold that empties it."""
+"""Receipts: the fold that empties their inbox."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Connection,
-    Text,
     bindparam,
     case,
     delete,
     func,
-    insert,
     literal,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
-from paceline.domain.message import BatchStatus, Delivery, MessageStatus, parse_reference
+from paceline.domain.message import BatchStatus, Delivery, MessageStatus
 from paceline.domain.receipt import Standing, best, stand
 from paceline.domain.webhook_event import EventType
-from paceline.storage import counters, suppressions, webhook_events
+from paceline.storage import counters, late_names, suppressions, webhook_events
 from paceline.storage import provider_messages as names
 from paceline.storage.among import among
-from paceline.storage.database import AnyRow, insert_new, is_postgres, now
+from paceline.storage.database import AnyRow, insert_new, now
 from paceline.storage.schema import (
-    attempts,
     batches,
-    installation,
     messages,
     provider_messages,
     receipts,
@@ -44,38 +39,9 @@ LONGEST_WAIT_MS = 3_600_000
 FOLD_AT_ONCE = 500
 KEPT_MS = 3 * 24 * 3_600_000
 """A receipt whose message is not known yet is looked at again from 1 s on, for three days."""
-_REFERENCE = "reference:"
-_Name: TypeAlias = tuple[int, str]
-"""An account, and what its provider calls a message."""
 BLOCKED = "21610"
 """The error of a receipt that says the provider refuses the number at its person's wish (Twilio's
 code, its error reference)."""
-
-
-@dataclass(frozen=True, slots=True)
-class InboxRow:
-    """One receipt as a webhook brought it."""
-
-    provider_message_id: str
-    reference: str
-    delivery: str
-    error: str
-    occurred_at: int | None
-
-
-def put(connection: Connection, account_id: int, rows: Sequence[InboxRow]) -> int:
-    """Keep receipts until the fold takes them up; when this commits they are safe."""
-    at = now(connection)
-    if is_postgres(connection):
-        columns = {name: [getattr(row, name) for row in rows] for name in _BROUGHT}
-        connection.execute(_PUT_ARRAYS, {"account": account_id, "at": at, **columns})
-    else:
-        kept = {"account_id": account_id, "received_at": at, "due_at": at}
-        connection.execute(
-            insert(receipts),
-            [{name: getattr(row, name) for name in _BROUGHT} | kept for row in rows],
-        )
-    return len(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +66,7 @@ def fold(connection: Connection, *, limit: int = FOLD_AT_ONCE) -> Folded:
         return Folded()
     if any(row.message_id is None or row.delivery in _FAILURES for row in taken):
         names.alone(connection)
-    late = _match_late(connection, [row for row in taken if row.message_id is None])
+    late = late_names.match(connection, [row for row in taken if row.message_id is None])
     matched: list[int] = []
     message_ids: set[int] = set()
     blocked: set[int] = set()
@@ -122,69 +88,6 @@ def fold(connection: Connection, *, limit: int = FOLD_AT_ONCE) -> Folded:
     connection.execute(_DELETE, {"ids": matched})
     dropped = _postpone(connection, unmatched, at)
     return Folded(len(taken), len(matched), changed, dropped)
-
-
-@dataclass(slots=True)
-class _Late:
-    """What was found of receipts whose names are not indexed, or were never given."""
-
-    message_ids: dict[_Name, int] = field(default_factory=dict)
-    named: dict[_Name, _Name] = field(default_factory=dict)
-    """The names of messages whose receipts say our reference only, if the answer gave them one."""
-    adopted: list[dict[str, Any]] = field(default_factory=list)
-    """Names to be kept, of messages whose answer never came: rows of ``provider_messages``."""
-
-
-def _match_late(connection: Connection, strangers: Sequence[AnyRow]) -> _Late:
-    """Match those whose answer is not indexed yet, or never came: then our own reference proves
-    that the message was accepted.
-    """
-    late = _Late()
-    by_account: dict[int, list[AnyRow]] = defaultdict(list)
-    for row in strangers:
-        by_account[row.account_id].append(row)
-    if strangers:
-        names.index(connection)
-    for account_id, rows in by_account.items():
-        known = _known(connection, account_id, rows)
-        late.message_ids |= {(account_id, name): found for name, found in known.items()}
-        lost = [row for row in rows if row.reference and row.provider_id not in known]
-        if lost:
-            _match_by_reference(connection, account_id, lost, late)
-    return late
-
-
-def _known(connection: Connection, account_id: int, rows: list[AnyRow]) -> dict[str, int]:
-    ids = sorted({row.provider_id for row in rows})
-    known = connection.execute(_KNOWN, {"account": account_id, "provider_ids": ids})
-    return {row.provider_message_id: row.message_id for row in known}
-
-
-def _match_by_reference(
-    connection: Connection, account_id: int, rows: list[AnyRow], late: _Late
-) -> None:
-    prefix = connection.execute(select(installation.c.prefix)).scalar_one()
-    for row in rows:
-        ours = parse_reference(row.reference)
-        if ours is None or ours[0] != prefix:
-            continue
-        which = {"account": account_id, "message": ours[1], "generation": ours[2]}
-        attempt = connection.execute(_ATTEMPT_OF, which).first()
-        if attempt is None:
-            continue
-        name = account_id, row.provider_id
-        late.message_ids[name] = ours[1]
-        if attempt.name is not None and row.provider_id.startswith(_REFERENCE):
-            late.named[name] = account_id, attempt.name
-        else:
-            late.adopted.append(
-                {
-                    "account_id": account_id,
-                    "provider_message_id": row.provider_id,
-                    "message_id": ours[1],
-                    "attempt_id": attempt.id,
-                }
-            )
 
 
 def _apply(
@@ -352,34 +255,9 @@ def _postpone(connection: Connection, unmatched: list[AnyRow], at: int) -> int:
     return len(old)
 
 
-def waiting(connection: Connection) -> int:
-    """How many receipts are in the inbox."""
-    return int(connection.execute(select(func.count()).select_from(receipts)).scalar_one())
-
-
 _FAILURES = (Delivery.UNDELIVERED, Delivery.EXPIRED)
-_BROUGHT = tuple(each.name for each in fields(InboxRow))
-_ARRAYS = (
-    func.unnest(
-        *(
-            bindparam(name, type_=ARRAY(BigInteger if name == "occurred_at" else Text))
-            for name in _BROUGHT
-        )
-    )
-    .table_valued(*_BROUGHT)
-    .render_derived()
-)
-_PUT_ARRAYS = insert(receipts).from_select(
-    ["account_id", "received_at", "due_at", *_BROUGHT],
-    select(
-        bindparam("account", type_=BigInteger),
-        bindparam("at", type_=BigInteger),
-        bindparam("at", type_=BigInteger),
-        *_ARRAYS.c,
-    ),
-)
 _PROVIDER_ID = case(
-    (receipts.c.provider_message_id == "", literal(_REFERENCE) + receipts.c.reference),
+    (receipts.c.provider_message_id == "", literal(late_names.REFERENCE) + receipts.c.reference),
     else_=receipts.c.provider_message_id,
 )
 """What the provider calls the message; a receipt without that is known by its reference."""
@@ -409,30 +287,6 @@ _DUE = (
     .with_for_update(skip_locked=True, of=receipts)
 )
 _DELETE = delete(receipts).where(among(receipts.c.id, "ids"))
-_KNOWN = select(provider_messages.c.provider_message_id, provider_messages.c.message_id).where(
-    provider_messages.c.account_id == bindparam("account"),
-    among(provider_messages.c.provider_message_id, "provider_ids"),
-)
-_ATTEMPT_OF = (
-    select(
-        attempts.c.id,
-        select(func.min(provider_messages.c.provider_message_id))
-        .where(
-            provider_messages.c.message_id == bindparam("message"),
-            provider_messages.c.attempt_id == attempts.c.id,
-        )
-        .scalar_subquery()
-        .label("name"),
-    )
-    .join(messages, messages.c.batch_id == attempts.c.batch_id)
-    .where(
-        messages.c.id == bindparam("message"),
-        attempts.c.account_id == bindparam("account"),
-        attempts.c.generation == bindparam("generation"),
-    )
-    .order_by(attempts.c.id.desc())
-    .limit(1)
-)
 _CAMPAIGNS_OF = select(messages.c.campaign_id).where(among(messages.c.id, "ids")).distinct()
 _LOCK_MESSAGES = (
     select(

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -26,12 +26,22 @@ whose windows are open."""
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """When a batch's permit will be free, if those that were reserved before take theirs first."""
+
+    at: int
+    held_by: Literal["tenant", "account"]
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """What there was to do; ``next_at`` is when there may be more, if the database knows."""
 
     batches: list[ReservedBatch]
     at: int
     next_at: int | None
+    openings: dict[int, Opening]
+    """By batch id, of those that may not ask at once."""
 
 
 def reserve(
@@ -51,6 +61,7 @@ def reserve(
     reserved: list[ReservedBatch] = []
     later: list[int] = []
     seen: list[int] = []
+    openings: dict[int, Opening] = {}
     at: int | None = None
     while len(reserved) < want:
         # Only the first lock is waited for: workers go round from different ends, and who waited
@@ -62,12 +73,13 @@ def reserve(
         turn = _Turns(connection, account, lease_ms, pacing)
         reserved += turn.take(want - len(reserved))
         later += turn.later
+        openings |= turn.openings
         at = turn.at
         seen.append(account.id)
     at = now(connection) if at is None else at
     if len(reserved) < want:
         later += _next_due(connection, at)
-    return Reservation(reserved, at, min(later, default=None))
+    return Reservation(reserved, at, min(later, default=None), openings)
 
 
 _Thing: TypeAlias = int | None
@@ -114,6 +126,9 @@ class _Turns:
         self.pacing = pacing
         self.credit = credit_of(limit_of(account, pacing.account))
         self.later: list[int] = []
+        self.openings: dict[int, Opening] = {}
+        self._ahead: Counter[int | None] = Counter()
+        """Batches by tenant (None: all of the account) that are reserved, so before the next."""
 
     def take(self, want: int) -> Iterator[ReservedBatch]:
         account = self.account
@@ -126,6 +141,7 @@ class _Turns:
         leased = self._leased()
         if probing and leased:
             return
+        self._ahead = Counter(leased) + Counter({None: sum(leased.values())})
         room = self._room(account, self.pacing.account, sum(leased.values()))
         if room <= 0:
             self._look_when_open(account, self.pacing.account)
@@ -153,7 +169,7 @@ class _Turns:
                     turn = lane.serve(thing, turn, self.credit)
                     served_lanes[tenant_id] = lane
                     want -= 1
-                    yield reserved.popleft()
+                    yield self._in_line(lane.row, reserved.popleft())
                 elif thing in lane.things:
                     lane.things.remove(thing)
             open_lanes = {
@@ -206,6 +222,24 @@ class _Turns:
         if (free := limits.free(window, limit, soon)) > 0:
             window = limits.grant(window, limit, free, soon)
         self.later.append(max(limits.open_at(window, limit, soon) - LOOKAHEAD_MS, self.at + 1))
+
+    def _in_line(self, row: AnyRow, batch: ReservedBatch) -> ReservedBatch:
+        """Note when the batch's permit will be free: all that ask when the first one is would keep
+        each other waiting, and the calls.
+        """
+        if self.pacing.strategy is Strategy.BACKOFF:
+            return batch
+        self._ahead.update((None, batch.tenant_id))
+        tenant_opens = self._opens(row, self.pacing.tenant, self._ahead[batch.tenant_id])
+        account_opens = self._opens(self.account, self.pacing.account, self._ahead[None])
+        if (opens := max(tenant_opens, account_opens)) > self.at:
+            later_in_tenant = tenant_opens >= account_opens
+            self.openings[batch.id] = Opening(opens, "tenant" if later_in_tenant else "account")
+        return batch
+
+    def _opens(self, row: Any, default: Limit, permits: int) -> int:
+        window, limit = Window.decode(row.grants), limit_of(row, default)
+        return limits.open_at(window, limit, self.at, min(permits, limit.max))
 
     def _open_lanes(self, leased: dict[int, int]) -> dict[int, _OpenLane]:
         """The lanes with work whose window has room, by tenant."""
