@@ -87,9 +87,20 @@ tenants = Table(
     Column("stop_reply", Text),
     Column("start_reply", Text),
     Column("help_reply", Text),
+    Column("timezone", String(64), nullable=False, server_default="UTC"),
+    Column("sender", Text),
+    Column("daily_cap", Integer),
+    Column("day", Integer),
+    _count("day_messages"),
+    Column("quiet_from", Integer),
+    Column("quiet_until", Integer),
+    Column("frequency_max", Integer),
+    Column("frequency_days", Integer),
     _moment("created_at"),
     comment="`grants` is the tenant's sliding window; `opt_outs` counts its suppressions as they "
-    "are committed. Both change only under this row's lock.",
+    "are committed; `day_messages` counts what was submitted on the day `day` (in `timezone`, days "
+    "since 1970). They change only under this row's lock. `quiet_*`: minutes of the recipient's "
+    "day.",
     **NEVER_REUSED,
 )
 
@@ -103,11 +114,15 @@ api_keys = Table(
     Column("digest", String(64), nullable=False, unique=True),
     _flag("admin"),
     _moment("created_at"),
+    Column("scopes", Json, nullable=False, server_default=text("'[]'")),
+    _flag("test"),
+    _maybe("expires_at"),
     _maybe("last_used_at"),
     _maybe("revoked_at"),
     Index(None, "tenant_id"),
     Index(None, "hint"),
-    comment="`digest` is the SHA-256 of the key; `hint` its first characters.",
+    comment="`digest` is the SHA-256 of the key; `hint` its first characters. `test`: it reaches "
+    "nobody but the simulator.",
     **NEVER_REUSED,
 )
 
@@ -169,10 +184,12 @@ contacts = Table(
     Column("first_name", Text),
     Column("last_name", Text),
     Column("attributes", Json, nullable=False, server_default=text("'{}'")),
+    Column("region", String(2)),
     _moment("created_at"),
     _moment("updated_at"),
     UniqueConstraint("tenant_id", "phone"),
     Index(None, "tenant_id", "id"),
+    comment="`region`: the country of the number (ISO 3166), where it has one.",
     **NEVER_REUSED,
 )
 
@@ -206,9 +223,71 @@ import_rows = Table(
     Column("first_name", Text),
     Column("last_name", Text),
     Column("attributes", Json),
+    Column("region", String(2)),
     _moment("created_at"),
     PrimaryKeyConstraint("import_id", "row"),
     comment="Rows of an import on their way; merged into contacts by one transaction.",
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("import_id", String(32), nullable=False, unique=True),
+    Column("name", String(255), nullable=False),
+    Column("list_id", Id),
+    _count("imported"),
+    _count("updated"),
+    _count("duplicates"),
+    _count("invalid"),
+    Column("actor", String(200), nullable=False),
+    _moment("created_at"),
+    _maybe("undone_at"),
+    Index(None, "tenant_id", "id"),
+    comment="What was imported; `name` is the file's.",
+    **NEVER_REUSED,
+)
+
+import_changes = Table(
+    "import_changes",
+    metadata,
+    Column("import_id", Id, ForeignKey("imports.id", ondelete="CASCADE"), nullable=False),
+    Column("contact_id", Id, nullable=False),
+    Column("before", Json),
+    _flag("joined"),
+    PrimaryKeyConstraint("import_id", "contact_id"),
+    comment="How an import can be undone: `before` is what a contact was (NULL: it is new), "
+    "`joined`: it was put on the list. Kept for some days.",
+)
+
+import_rejects = Table(
+    "import_rejects",
+    metadata,
+    Column("import_id", Id, ForeignKey("imports.id", ondelete="CASCADE"), nullable=False),
+    Column("row", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("column", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("cells", Text),
+    PrimaryKeyConstraint("import_id", "row", "position"),
+    comment="Rows that an import did not take, and why: one for each fault. `cells`: the row as it "
+    "was, as JSON, with its first fault. Kept for some days.",
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("filter", Json, nullable=False),
+    _moment("created_at"),
+    _moment("updated_at"),
+    UniqueConstraint("tenant_id", "name"),
+    Index(None, "tenant_id", "id"),
+    comment="Audience segments: a filter over contacts.",
+    **NEVER_REUSED,
 )
 
 suppressions = Table(
@@ -226,6 +305,29 @@ suppressions = Table(
     "operator, stop (a reply), link or provider; a START ends a `stop` only.",
 )
 
+erased_numbers = Table(
+    "erased_numbers",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("digest", String(64), nullable=False),
+    _moment("created_at"),
+    PrimaryKeyConstraint("tenant_id", "digest"),
+    comment="People who were erased: a keyed hash of their number, by which it is suppressed if it "
+    "ever comes again.",
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("prefix", String(15), nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "prefix"),
+    comment="What a part costs to numbers that begin with `prefix` (digits without +; the longest "
+    "one counts), in millionths of the currency.",
+)
+
 campaigns = Table(
     "campaigns",
     metadata,
@@ -236,9 +338,20 @@ campaigns = Table(
     Column("text", Text, nullable=False),
     Column("sender", Text, nullable=False),
     Column("list_id", Id),
+    Column("segment_id", Id),
+    Column("filter", Json),
+    Column("excluded_campaigns", Json),
+    Column("parent_id", Id),
+    Column("parent_reasons", Json),
     Column("status", String(10), nullable=False),
     _maybe("scheduled_at"),
     Column("timezone", String(64)),
+    _maybe("start_by"),
+    Column("window_from", Integer),
+    Column("window_until", Integer),
+    Column("rate_max", Integer),
+    Column("rate_window_ms", Integer),
+    Column("grants", Text, nullable=False, server_default=""),
     _count("audience"),
     _flag("launching"),
     _count("total"),
@@ -260,7 +373,11 @@ campaigns = Table(
     Index(None, "tenant_id", "id"),
     Index(None, "account_id", "tenant_id", "status", "id"),
     Index(None, "status", "scheduled_at"),
-    comment="`sent` is sent, `processed` = sent + failed; every counter equals its rows.",
+    comment="`sent` is sent, `processed` = sent + failed; every counter equals its rows. `filter`: "
+    "the segment's as the launch read it. `parent_id`: it is sent again to those whom that "
+    "campaign failed to reach, for `parent_reasons`. `start_by`: it starts by then or not at all. "
+    "`window_*`: the minutes of the tenant's day in which it is sent. `grants`: the sliding window "
+    "of its own speed.",
     **NEVER_REUSED,
 )
 
@@ -301,6 +418,7 @@ batches = Table(
     Column("due_at", BigInteger, nullable=False, server_default="0"),
     _maybe("lease_until"),
     Column("seen_opt_outs", BigInteger, nullable=False, server_default="0"),
+    Column("region", String(2)),
     Column("error", Text),
     _maybe("confirm_at"),
     Column("sibling_id", Id),
@@ -395,6 +513,20 @@ messages = Table(
     # or it moves to another page and all indexes with it (four times the cost).
     postgresql_with={"fillfactor": "45"},
     **NEVER_REUSED,
+)
+
+contacted = Table(
+    "contacted",
+    metadata,
+    Column("tenant_id", Id, nullable=False),
+    Column("phone", String(16), nullable=False),
+    Column("message_id", Id, nullable=False),
+    _moment("at"),
+    PrimaryKeyConstraint("tenant_id", "phone", "message_id"),
+    Index(None, "at"),
+    comment="Who was written to, and when, by the intent: of tenants with a frequency cap only, "
+    "and for as long as that reaches back.",
+    sqlite_with_rowid=False,
 )
 
 attempts = Table(
