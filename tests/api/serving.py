@@ -110,7 +110,9 @@ async def serving(database_url: str, **environ: str) -> AsyncIterator[Api]:
 @asynccontextmanager
 async def listening(app: Any) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
-    listener = socket.create_server(("127.0.0.1", 0))
+    # asyncio sends at once (TCP_NODELAY) only on a socket that says that it is TCP's.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():

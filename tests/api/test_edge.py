@@ -97,6 +97,7 @@ async def test_errors_are_problem_documents(api: Api, call: Caller) -> None:
         (await api.nobody("GET", "/nothing"), 404, "not_found"),
         (await call("DELETE", "/api/campaigns"), 405, "method_not_allowed"),
         (await call("GET", "/api/campaigns/x"), 422, "invalid"),
+        (await call("GET", "/api/campaigns/1_0"), 422, "invalid"),
         (await call("GET", f"/api/campaigns/{2**63}"), 422, "invalid"),
         (await call("POST", "/api/lists", data=b"{", headers=base), 400, "malformed_json"),
         (await call("POST", "/api/lists", data=b"[]", headers=base), 422, "invalid"),

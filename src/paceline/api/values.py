@@ -6,13 +6,22 @@ import re
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from paceline.clock import iso
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_ID = re.compile(r"[0-9]+", re.ASCII)
 _LARGEST_ID = 2**63 - 1
 
 
@@ -22,6 +31,13 @@ def _printable(text: str) -> str:
     if _SURROGATE.search(text):
         raise ValueError("contains half of a surrogate pair")
     return text
+
+
+def _digits(written: object) -> object:
+    """As ids are shown; `int` would take “1_0” and “+1” as well, and answer for another one."""
+    if isinstance(written, str) and not _ID.fullmatch(written):
+        raise ValueError("an id is a whole number, in digits")
+    return written
 
 
 def _attribute_name(name: str) -> str:
@@ -46,8 +62,8 @@ Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
 Value = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
-PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID)]
-QueryId = Annotated[int | None, Field(ge=1, le=_LARGEST_ID)]
+PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID), BeforeValidator(_digits)]
+QueryId = Annotated[int | None, Field(ge=1, le=_LARGEST_ID), BeforeValidator(_digits)]
 
 
 class Request(BaseModel):
