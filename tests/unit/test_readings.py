@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from paceline.api.readings import Readings
+from paceline.engine.readings import Readings
 
 GOOD_FOR_S = 0.2
 

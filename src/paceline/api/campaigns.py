@@ -16,7 +16,6 @@ from starlette.responses import Response, StreamingResponse
 from paceline.api.context import Context, Ctx, Repeat, TenantCaller
 from paceline.api.messages import Decided, Message, Verdict
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
-from paceline.api.readings import Readings
 from paceline.api.values import Id, Moment, PathId, Request, Short, Text, Time
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.domain.errors import NotFoundError
@@ -24,6 +23,7 @@ from paceline.domain.message import MessageStatus, Reason
 from paceline.engine.drafts import NewCampaign as Description
 from paceline.engine.orders import Enqueued as EnqueuedCampaign
 from paceline.engine.orders import Orders, Shown
+from paceline.engine.readings import Readings
 from paceline.engine.waiting import Cause
 from paceline.storage import campaigns, messages
 from paceline.storage.database import DatabaseUnreachableError

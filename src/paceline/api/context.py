@@ -12,10 +12,10 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from paceline.api.readings import Readings
 from paceline.domain import phone
 from paceline.domain.errors import InvalidInputError
 from paceline.engine.orders import Orders
+from paceline.engine.readings import Readings
 from paceline.settings import Settings
 from paceline.storage import idempotency
 from paceline.storage.database import Database

@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paceline.api.problems import internal_error, problem_response, response_to
-from paceline.api.readings import Readings
 from paceline.domain.errors import PacelineError
+from paceline.engine.readings import Readings
 from paceline.storage import tenants
 from paceline.storage.database import Database
 from paceline.storage.tenants import Caller, PresentedKey

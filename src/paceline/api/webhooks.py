@@ -27,10 +27,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from paceline.api.problems import RETRY_AFTER_S, problem_response, response_to
-from paceline.api.readings import Readings
 from paceline.domain.errors import PacelineError
 from paceline.engine.adapters import Adapters
 from paceline.engine.intake import Intake, NotKeptError
+from paceline.engine.readings import Readings
 from paceline.engine.replies import ReplyIntake
 from paceline.providers.base import Provider, Receipt, UnreadableError
 from paceline.settings import Settings

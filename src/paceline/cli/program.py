@@ -52,6 +52,10 @@ VERBS = {
     ),
     "key": Verb(_WHO, "keys", "Make, list and revoke API keys."),
     "tenant": Verb(_WHO, "keys", "List tenants and set their limits."),
+    "login": Verb(_WHO, "users", "Print a link that signs in to the dashboard, once."),
+    "user": Verb(
+        _WHO, "users", "Make and list users of the dashboard, and change their passwords."
+    ),
     "account": Verb(_WHO, "accounts", "Add, list, test and release traffic accounts."),
     "webhook": Verb(_WHO, "webhooks", "Tell a tenant's own servers what happens."),
     "db": Verb(

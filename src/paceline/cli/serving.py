@@ -15,6 +15,7 @@ import uvloop
 from fastapi import FastAPI
 
 from paceline.api.app import create_app, create_worker_app
+from paceline.api.context import Context
 from paceline.cli.failures import UnreachableError, complain
 from paceline.cli.session import settings_of_process
 from paceline.engine.interpreter import let_others_go_first
@@ -23,6 +24,7 @@ from paceline.engine.wakeups import waking
 from paceline.engine.worker import Worker
 from paceline.settings import Settings
 from paceline.storage.database import Database
+from paceline.web import dashboard
 
 _GRACE_S = 5
 """Requests that are under way at the end get this long; event streams never end by themselves."""
@@ -144,6 +146,8 @@ async def listening(
     worker_state = worker.state if worker else None
     async with waking(database, worker.wake if worker else None) as wake:
         app = create_app(database, settings, wake=wake, worker_state=worker_state)
+        context: Context = app.state.context
+        app.router.routes += dashboard.routes(database, settings, context.sealer, context.orders)
         async with _accepting(app, settings.host, settings.port if port is None else port) as url:
             yield url
 

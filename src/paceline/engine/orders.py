@@ -86,7 +86,7 @@ class Orders:
 
         def create(connection: Connection) -> Shown:
             campaign = campaigns.create(connection, tenant_id, **values)
-            return self._shown(standings.of(connection, tenant_id, campaign.id))
+            return self.shown(standings.of(connection, tenant_id, campaign.id))
 
         shown = await self.database.write(idempotency.run, tenant_id, once, create)
         self.wake()
@@ -131,7 +131,7 @@ class Orders:
                 timezone=timezone,
             )
 
-        shown = self._shown(await self.database.write(change))
+        shown = self.shown(await self.database.write(change))
         self.wake()
         return shown
 
@@ -163,7 +163,7 @@ class Orders:
         Raises:
             NotFoundError: this tenant has none with this id.
         """
-        return self._shown(await self.database.glance(standings.of, tenant_id, campaign_id))
+        return self.shown(await self.database.glance(standings.of, tenant_id, campaign_id))
 
     async def campaigns(
         self,
@@ -177,7 +177,7 @@ class Orders:
         found = await self.database.read(
             standings.page, tenant_id, before=before, limit=limit, status=status
         )
-        return [self._shown(standing) for standing in found]
+        return [self.shown(standing) for standing in found]
 
     async def decide(
         self, tenant_id: int, campaign_id: int, decision: Decision, *, actor: str
@@ -261,7 +261,7 @@ class Orders:
     ) -> Shown:
         standing = await self.database.write(_changed, tenant_id, campaign_id, verb, **values)
         self.wake()
-        return self._shown(standing)
+        return self.shown(standing)
 
     def _enqueue(self, connection: Connection, tenant_id: int, campaign_id: int) -> Enqueued:
         status = campaigns.get(connection, tenant_id, campaign_id).status
@@ -281,7 +281,7 @@ class Orders:
         )
         return Enqueued(campaign_id, launched.created, launched.batches)
 
-    def _shown(self, standing: Standing) -> Shown:
+    def shown(self, standing: Standing) -> Shown:
         return Shown(standing.campaign, waiting_for(standing, self.rules.pacing))
 
 

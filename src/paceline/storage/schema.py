@@ -714,3 +714,47 @@ webhook_deliveries = Table(
     "or failed.",
     **NEVER_REUSED,
 )
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("login", String(100), nullable=False, unique=True),
+    Column("password", Text, nullable=False),
+    Column("role", String(10), nullable=False),
+    Column("language", String(10)),
+    _moment("created_at"),
+    _maybe("last_seen_at"),
+    _maybe("disabled_at"),
+    Index(None, "tenant_id", "id"),
+    comment="Who signs in to the dashboard. `password` is its argon2id hash.",
+    **NEVER_REUSED,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("user_id", Id, ForeignKey("users.id")),
+    Column("role", String(10), nullable=False),
+    _moment("created_at"),
+    _moment("expires_at"),
+    Index(None, "expires_at"),
+    Index(None, "user_id"),
+    comment="Who is signed in. `digest` is the SHA-256 of the cookie; `user_id` NULL: by a link "
+    "from the terminal.",
+)
+
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("role", String(10), nullable=False),
+    _moment("created_at"),
+    _moment("expires_at"),
+    comment="Links that sign in once; the row goes when it is used. `digest` is the SHA-256 of "
+    "what the link carries.",
+)

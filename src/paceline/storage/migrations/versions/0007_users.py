@@ -1,0 +1,72 @@
+"""Make room for those who sign in to the dashboard."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+MOMENT = sa.BigInteger()
+
+
+def upgrade() -> None:
+    op.create_table(
+        "users",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("login", sa.String(100), nullable=False),
+        sa.Column("password", sa.Text(), nullable=False),
+        sa.Column("role", sa.String(10), nullable=False),
+        sa.Column("language", sa.String(10)),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("last_seen_at", MOMENT),
+        sa.Column("disabled_at", MOMENT),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("users_tenant_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("users_pkey")),
+        sa.UniqueConstraint("login", name=op.f("users_login_key")),
+        comment="Who signs in to the dashboard. `password` is its argon2id hash.",
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("users_tenant_id_id"), "users", ["tenant_id", "id"])
+    op.create_table(
+        "sessions",
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("user_id", ID),
+        sa.Column("role", sa.String(10), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("sessions_tenant_id_fkey")
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("sessions_user_id_fkey")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("sessions_pkey")),
+        comment="Who is signed in. `digest` is the SHA-256 of the cookie; `user_id` NULL: by a link "
+        "from the terminal.",
+    )
+    op.create_index(op.f("sessions_expires_at"), "sessions", ["expires_at"])
+    op.create_index(op.f("sessions_user_id"), "sessions", ["user_id"])
+    op.create_table(
+        "sign_in_links",
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("role", sa.String(10), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("sign_in_links_tenant_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("digest", name=op.f("sign_in_links_pkey")),
+        comment="Links that sign in once; the row goes when it is used. `digest` is the SHA-256 of "
+        "what the link carries.",
+    )
+
+
+def downgrade() -> None:
+    for table in ("sign_in_links", "sessions", "users"):
+        op.drop_table(table)

@@ -1,0 +1,204 @@
+"""What the dashboard's pages show beside campaigns and messages, each read on one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+
+from paceline.domain.campaign import CampaignStatus
+from paceline.domain.outcome import OutcomeKind
+from paceline.storage.database import AnyRow, now
+from paceline.storage.schema import attempts, batches, campaigns, traffic_accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Messages handed to providers and answered for, and the calls for them, per step of time.
+
+    Steps without any are there too, with zeros.
+    """
+
+    since: int
+    step_ms: int
+    messages: list[int]
+    calls: list[int]
+
+
+def throughput(
+    connection: Connection,
+    tenant_id: int,
+    *,
+    steps: int,
+    step_ms: int,
+    campaign_id: int | None = None,
+) -> Throughput:
+    """The last ``steps`` steps, of a tenant or one of its campaigns; the newest is under way."""
+    at = now(connection)
+    first = at // step_ms - steps + 1
+    step = attempts.c.started_at // literal_column(str(step_ms))
+    query = (
+        select(
+            step.label("step"),
+            func.count().label("calls"),
+            func.coalesce(
+                func.sum(case((attempts.c.outcome == OutcomeKind.ANSWERED, attempts.c.size))), 0
+            ).label("messages"),
+        )
+        .where(
+            attempts.c.tenant_id == tenant_id,
+            attempts.c.started_at >= first * step_ms,
+            or_(attempts.c.outcome.is_(None), attempts.c.outcome != OutcomeKind.VOID),
+        )
+        .group_by(step)
+    )
+    if campaign_id is not None:
+        query = query.where(attempts.c.campaign_id == campaign_id)
+    found = {int(row.step): row for row in connection.execute(query)}
+    span = range(first, first + steps)
+    return Throughput(
+        first * step_ms,
+        step_ms,
+        [int(found[each].messages) if each in found else 0 for each in span],
+        [int(found[each].calls) if each in found else 0 for each in span],
+    )
+
+
+def unsettled(connection: Connection, tenant_id: int, *, limit: int = 20) -> Sequence[AnyRow]:
+    """A tenant's campaigns that have messages in doubt, newest first."""
+    return connection.execute(_UNSETTLED, {"tenant": tenant_id, "most": limit}).all()
+
+
+def failing(connection: Connection, tenant_id: int, *, limit: int = 20) -> Sequence[AnyRow]:
+    """A tenant's campaigns that are sending, of which at least one in twenty has failed."""
+    return connection.execute(_FAILING, {"tenant": tenant_id, "most": limit}).all()
+
+
+def batches_of(connection: Connection, campaign_id: int, *, limit: int = 100) -> Sequence[AnyRow]:
+    """A campaign's batches that are not finished, those first that were tried most."""
+    return connection.execute(_BATCHES, {"campaign": campaign_id, "most": limit}).all()
+
+
+def batch_errors(connection: Connection, tenant_id: int | None, *, limit: int = 20) -> list[AnyRow]:
+    """What befell queued and unconfirmed batches at their last try, with how many it befell.
+
+    Args:
+        connection: of a read.
+        tenant_id: whose; None: everybody's.
+        limit: the most frequent ones.
+    """
+    query = _ERRORS if tenant_id is None else _ERRORS.where(batches.c.tenant_id == tenant_id)
+    return list(connection.execute(query, {"most": limit}))
+
+
+def workers(connection: Connection, *, within_ms: int) -> list[AnyRow]:
+    """Who has made calls lately: name, calls, messages, and when it last did."""
+    since = now(connection) - within_ms
+    return list(connection.execute(_WORKERS, {"since": since}))
+
+
+def accounts_in_trouble(connection: Connection, tenant_id: int) -> list[AnyRow]:
+    """The accounts that a tenant may use and that send nothing at the moment."""
+    return list(connection.execute(_TROUBLED, {"tenant": tenant_id, "now": now(connection)}))
+
+
+def attempts_of(connection: Connection, tenant_id: int, batch_id: int) -> Sequence[AnyRow]:
+    """The tries of a batch, oldest first."""
+    return connection.execute(_TRIES, {"tenant": tenant_id, "batch": batch_id}).all()
+
+
+def batch(connection: Connection, tenant_id: int, batch_id: int) -> AnyRow:
+    """One batch of a tenant's."""
+    return connection.execute(_BATCH, {"tenant": tenant_id, "batch": batch_id}).one()
+
+
+_MOST: BindParameter[int] = bindparam("most")
+_TENANT: BindParameter[int] = bindparam("tenant")
+_UNSETTLED = (
+    select(campaigns.c.id, campaigns.c.name, campaigns.c.status, campaigns.c.unconfirmed)
+    .where(campaigns.c.tenant_id == _TENANT, campaigns.c.unconfirmed > 0)
+    .order_by(campaigns.c.id.desc())
+    .limit(_MOST)
+)
+_FAILING = (
+    select(campaigns.c.id, campaigns.c.name, campaigns.c.failed, campaigns.c.processed)
+    .where(
+        campaigns.c.tenant_id == _TENANT,
+        campaigns.c.status.in_((CampaignStatus.SENDING, CampaignStatus.PAUSED)),
+        campaigns.c.failed > 0,
+        campaigns.c.failed * 20 >= campaigns.c.processed,
+    )
+    .order_by(campaigns.c.id.desc())
+    .limit(_MOST)
+)
+_BATCHES = (
+    select(
+        batches.c.id,
+        batches.c.status,
+        batches.c.size,
+        batches.c.tries,
+        batches.c.in_doubt,
+        batches.c.due_at,
+        batches.c.error,
+        batches.c.updated_at,
+    )
+    .where(
+        batches.c.campaign_id == bindparam("campaign"),
+        batches.c.status.in_(("queued", "reserved", "submitting", "unconfirmed")),
+    )
+    .order_by(batches.c.tries.desc(), batches.c.id)
+    .limit(_MOST)
+)
+_ERRORS = (
+    select(
+        batches.c.error,
+        func.count().label("batches"),
+        func.sum(batches.c.size).label("messages"),
+    )
+    .where(batches.c.error.is_not(None), batches.c.status.in_(("queued", "unconfirmed")))
+    .group_by(batches.c.error)
+    .order_by(func.count().desc())
+    .limit(_MOST)
+)
+_WORKERS = (
+    select(
+        attempts.c.worker,
+        func.count().label("calls"),
+        func.sum(attempts.c.size).label("messages"),
+        func.max(attempts.c.started_at).label("last_at"),
+    )
+    .where(attempts.c.started_at >= bindparam("since"))
+    .group_by(attempts.c.worker)
+    .order_by(attempts.c.worker)
+)
+_TROUBLED = (
+    select(traffic_accounts)
+    .where(
+        or_(traffic_accounts.c.tenant_id.is_(None), traffic_accounts.c.tenant_id == _TENANT),
+        or_(
+            traffic_accounts.c.held_at.is_not(None),
+            and_(
+                traffic_accounts.c.closed_until.is_not(None),
+                traffic_accounts.c.closed_until > bindparam("now"),
+            ),
+        ),
+    )
+    .order_by(traffic_accounts.c.id)
+)
+_TRIES = (
+    select(attempts)
+    .where(attempts.c.tenant_id == _TENANT, attempts.c.batch_id == bindparam("batch"))
+    .order_by(attempts.c.id)
+)
+_BATCH = select(batches).where(batches.c.tenant_id == _TENANT, batches.c.id == bindparam("batch"))

@@ -1,0 +1,215 @@
+"""Campaigns: the list, and one that can be watched and told what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute
+
+from paceline.domain import limits
+from paceline.domain.campaign import FINAL, CampaignStatus
+from paceline.domain.errors import NotFoundError
+from paceline.domain.limits import Limit, Window
+from paceline.domain.role import Role
+from paceline.engine.orders import Shown
+from paceline.engine.readings import Readings
+from paceline.storage import standings, watching
+from paceline.storage.database import DatabaseUnreachableError
+from paceline.storage.doubt import Decision
+from paceline.storage.limits import limit_of
+from paceline.web.site import Site
+from paceline.web.visits import Visit
+
+_PAGE = 25
+_LOOK_EVERY_S = 0.5
+"""However many watch a campaign: they share each look."""
+_KEEP_ALIVE_S = 15.0
+_HISTORY_STEPS, _HISTORY_STEP_MS = 60, 5_000
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    pages = _Campaigns(site)
+    orders: Mapping[str, Callable[[int, int], Awaitable[Any]]] = {
+        "start": site.orders.enqueue,
+        "pause": site.orders.pause,
+        "resume": site.orders.resume,
+        "cancel": site.orders.cancel,
+        "unschedule": site.orders.unschedule,
+    }
+    return [
+        site.route("/campaigns", pages.all_of_them),
+        site.route("/campaigns/{id:int}", pages.one),
+        site.route("/campaigns/{id:int}/live", pages.live),
+        site.route("/campaigns/{id:int}/events", pages.events),
+        site.route("/campaigns/{id:int}/batches", pages.batches),
+        site.route(
+            "/campaigns/{id:int}/unconfirmed", pages.decide, least=Role.SENDER, method="POST"
+        ),
+        *(
+            site.route(
+                f"/campaigns/{{id:int}}/{verb}",
+                pages.ordering(order),
+                least=Role.SENDER,
+                method="POST",
+            )
+            for verb, order in orders.items()
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One limit, and how much of it is used now."""
+
+    limit: Limit
+    used: int
+
+    @classmethod
+    def of(cls, row: Any, default: Limit, at: int) -> Lane:
+        limit = limit_of(row, default)
+        return cls(limit, limit.max - limits.free(Window.decode(row.grants), limit, at))
+
+    @property
+    def per_second(self) -> float:
+        return self.limit.max * 1000 / self.limit.window_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A campaign at one moment, with both limits."""
+
+    shown: Shown
+    at: int
+    tenant: Lane
+    account: Lane
+    account_name: str
+
+
+class _Campaigns:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._readings: Readings[tuple[int, int], Live] = Readings(
+            self._look, good_for_s=_LOOK_EVERY_S
+        )
+
+    async def all_of_them(self, visit: Visit) -> Response:
+        query = visit.request.query_params
+        chosen = query.get("status", "")
+        status = CampaignStatus(chosen) if chosen in set(CampaignStatus) else None
+        before = int(query["before"]) if query.get("before", "").isdecimal() else None
+        found = await self._site.orders.campaigns(
+            visit.who.tenant_id, before=before, limit=_PAGE + 1, status=status
+        )
+        more = found[_PAGE - 1].campaign.id if len(found) > _PAGE else None
+        template = "campaigns_part.html" if visit.is_partial else "campaigns.html"
+        return visit.page(template, campaigns=found[:_PAGE], more=more, status_chosen=chosen)
+
+    async def one(self, visit: Visit) -> Response:
+        live = await self._live(visit)
+        history, batches = await asyncio.gather(
+            self._site.database.read(
+                watching.throughput,
+                visit.who.tenant_id,
+                steps=_HISTORY_STEPS,
+                step_ms=_HISTORY_STEP_MS,
+                campaign_id=live.shown.campaign.id,
+            ),
+            self._site.database.read(watching.batches_of, live.shown.campaign.id),
+        )
+        return visit.page("campaign.html", live=live, history=history, batches=batches)
+
+    async def live(self, visit: Visit) -> Response:
+        """The part that changes, once; the page asks for it when it is looked at again."""
+        return visit.page("campaign_live.html", live=await self._live(visit))
+
+    async def batches(self, visit: Visit) -> Response:
+        live = await self._live(visit)
+        rows = await self._site.database.read(watching.batches_of, live.shown.campaign.id)
+        return visit.page("campaign_batches.html", live=live, batches=rows)
+
+    async def events(self, visit: Visit) -> Response:
+        """The part that changes, whenever it does, as server-sent events."""
+        await self._live(visit)
+        return StreamingResponse(
+            self._events(visit),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    async def decide(self, visit: Visit) -> Response:
+        form = await visit.form()
+        decision = Decision(form["action"])
+        await self._site.orders.decide(
+            visit.who.tenant_id,
+            visit.request.path_params["id"],
+            decision,
+            actor=visit.who.actor,
+        )
+        return await self._changed(visit)
+
+    def ordering(
+        self, order: Callable[[int, int], Awaitable[Any]]
+    ) -> Callable[[Visit], Awaitable[Response]]:
+        """The page that gives an order and shows what came of it."""
+
+        async def give(visit: Visit) -> Response:
+            await visit.form()
+            await order(visit.who.tenant_id, visit.request.path_params["id"])
+            return await self._changed(visit)
+
+        return give
+
+    async def _changed(self, visit: Visit) -> Response:
+        self._readings.forget()
+        if visit.is_partial:
+            return await self.live(visit)
+        return visit.to(f"/campaigns/{visit.request.path_params['id']}")
+
+    async def _live(self, visit: Visit) -> Live:
+        campaign_id = visit.request.path_params["id"]
+        live = await self._readings.of((visit.who.tenant_id, campaign_id))
+        if live is None:
+            raise NotFoundError("campaign", campaign_id)
+        return live
+
+    async def _look(self, whose: tuple[int, int]) -> Live:
+        standing = await self._site.database.glance(standings.of, *whose)
+        pacing = self._site.orders.rules.pacing
+        return Live(
+            self._site.orders.shown(standing),
+            standing.at,
+            Lane.of(standing.tenant, pacing.tenant, standing.at),
+            Lane.of(standing.account, pacing.account, standing.at),
+            standing.account.name,
+        )
+
+    async def _events(self, visit: Visit) -> AsyncIterator[str]:
+        last = ""
+        spoke = time.monotonic()
+        while True:
+            try:
+                live = await self._live(visit)
+            except (DatabaseUnreachableError, NotFoundError):
+                return  # the page connects again, and is told then
+            html = visit.html("campaign_figures.html", live=live)
+            if html != last:
+                yield _event("figures", html)
+                last, spoke = html, time.monotonic()
+            elif time.monotonic() - spoke >= _KEEP_ALIVE_S:
+                yield ": still here\n\n"
+                spoke = time.monotonic()
+            campaign = live.shown.campaign
+            if campaign.status in FINAL and campaign.queued == 0:
+                yield _event("end", "")
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _event(name: str, data: str) -> str:
+    lines = "".join(f"data: {line}\n" for line in data.splitlines() or [""])
+    return f"event: {name}\n{lines}\n"

@@ -1,0 +1,87 @@
+"""Templates, and how figures, times and names of things are written in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_decimal, format_percent
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from paceline.web import terms
+from paceline.web.languages import Language
+
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How one reader is written to."""
+
+    language: Language
+    timezone: str
+
+    def number(self, value: float) -> str:
+        return format_decimal(value, locale=self.language.locale)
+
+    def percent(self, part: float, whole: float) -> str:
+        share = part / whole if whole else 0.0
+        return format_percent(share, locale=self.language.locale)
+
+    def moment(self, at: int | None, form: str = "medium") -> str:
+        """A moment (milliseconds since 1970) in the tenant's zone; nothing where there is none."""
+        if at is None:
+            return ""
+        return format_datetime(
+            datetime.fromtimestamp(at / 1000, UTC),
+            form,
+            tzinfo=ZoneInfo(self.timezone),
+            locale=self.language.locale,
+        )
+
+    def iso(self, at: int) -> str:
+        return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+
+    def duration(self, ms: float) -> str:
+        """How long something takes, in its largest unit; a second at least."""
+        whole = timedelta(seconds=max(round(ms / 1000), 1))
+        return format_timedelta(whole, threshold=1.2, locale=self.language.locale)
+
+
+@cache
+def environment(language: Language) -> Environment:
+    """The templates in one language."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
+    made.globals |= {"asset": asset, "terms": terms.ALL}
+
+    def translated(text: str, *, tenant: str = "") -> str:
+        return language.translations.gettext(text).replace("%(tenant)s", tenant)
+
+    made.filters["translated"] = translated
+    return made
+
+
+@cache
+def asset(name: str) -> str:
+    """The address of a static file; another one when the file is another, so it may be cached."""
+    digest = sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+def rendered(language: Language, template: str, values: dict[str, Any]) -> str:
+    return environment(language).get_template(template).render(values)

@@ -1,0 +1,127 @@
+"""The dashboard as a whole: its routes, and what stands before every page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError, PacelineError
+from paceline.domain.role import Role
+from paceline.engine.orders import Orders
+from paceline.engine.signing_in import SigningIn
+from paceline.settings import Settings
+from paceline.storage import users
+from paceline.storage.database import Database, DatabaseUnreachableError
+from paceline.storage.sealing import Sealer
+from paceline.web.rendering import STATIC
+from paceline.web.visits import SESSION_COOKIE, ForgedError, Visit, Visitor
+
+Page: TypeAlias = Callable[[Visit], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What pages are made of."""
+
+    database: Database
+    settings: Settings
+    sealer: Sealer
+    orders: Orders
+    monotonic: Callable[[], float]
+    signing_in: SigningIn = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signing_in", SigningIn(self.database, self.monotonic))
+
+    @property
+    def secure(self) -> bool:
+        return (self.settings.public_url or "").startswith("https:")
+
+    def route(
+        self, path: str, page: Page, *, least: Role = Role.VIEWER, method: str = "GET"
+    ) -> BaseRoute:
+        """A page for those who are signed in and have the role.
+
+        Args:
+            path: where it is.
+            page: makes it.
+            least: the role that may see it, or give the order.
+            method: GET changes nothing; anything else is an order.
+        """
+
+        async def endpoint(request: Request) -> Response:
+            visit = await self.visit(request)
+            if visit is None:
+                return self._sign_in_first(request)
+            return await _answered(visit, page, least)
+
+        return Route(path, endpoint, methods=[method], include_in_schema=False)
+
+    async def visit(self, request: Request) -> Visit | None:
+        """Who comes with this request; None: nobody who is signed in."""
+        secret = request.cookies.get(SESSION_COOKIE)
+        if not secret:
+            return None
+        who = await self.database.glance(users.signed_in, secret)
+        return None if who is None else Visit(request, self.secure, who, secret)
+
+    def visitor(self, request: Request) -> Visitor:
+        return Visitor(request, self.secure)
+
+    def _sign_in_first(self, request: Request) -> Response:
+        wanted = request.url.path if request.method == "GET" else "/"
+        return self.visitor(request).to("/sign-in" if wanted == "/" else f"/sign-in?to={wanted}")
+
+
+async def _answered(visit: Visit, page: Page, least: Role) -> Response:
+    """The page, or one that says what is wrong and how to mend it."""
+    if not visit.who.role.may(least):
+        return _problem(visit, 403, "forbidden", least=least)
+    try:
+        return await page(visit)
+    except ForgedError:
+        return _problem(visit, 403, "forged")
+    except PacelineError as error:
+        kinds = (each for each in _KINDS if isinstance(error, each))
+        status, kind = _KINDS[next(kinds, PacelineError)]
+        return _problem(visit, status, kind, error=error)
+
+
+_KINDS: dict[type[PacelineError], tuple[int, str]] = {
+    NotFoundError: (404, "not_found"),
+    InvalidInputError: (422, "invalid"),
+    ConflictError: (409, "conflict"),
+    DatabaseUnreachableError: (503, "unreachable"),
+    PacelineError: (400, "error"),
+}
+
+
+def _problem(visit: Visit, status: int, kind: str, **values: Any) -> Response:
+    template = "problem_part.html" if visit.is_partial else "problem.html"
+    values = {"error": None, "least": None} | values
+    return visit.page(template, status, kind=kind, title="", **values)
+
+
+def static() -> BaseRoute:
+    """Files that never change under their address (``rendering.asset``)."""
+    return Mount("/static", _Static(directory=STATIC))
+
+
+class _Static(StaticFiles):
+    async def get_response(self, path: str, scope: Any) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+async def side_by_side(*reads: Awaitable[Any]) -> list[Any]:
+    """What several reads give."""
+    return list(await asyncio.gather(*reads))

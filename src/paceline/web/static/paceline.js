@@ -1,0 +1,109 @@
+"use strict";
+// What the pages cannot do without a script: streams that rest while nobody looks, charts, keys.
+
+// ---- Streams: one per tab, none while it is hidden.
+const streams = new Set();
+
+function openStream(url) {
+  const source = new EventSource(url);
+  streams.add(source);
+  return source;
+}
+
+function restOrGoOn() {
+  if (document.hidden) {
+    for (const source of streams) source.close();
+    streams.clear();
+    return;
+  }
+  for (const place of document.querySelectorAll("[data-live]")) {
+    htmx.ajax("GET", place.dataset.live, { target: place, swap: "innerHTML" });
+  }
+}
+
+// ---- Charts: drawn from the table beside them, which is what a screen reader reads.
+const charts = new Map();
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  return (name) => style.getPropertyValue(name).trim();
+}
+
+function readTable(figure) {
+  const rows = [...figure.querySelectorAll("tbody tr")];
+  const names = [...figure.querySelectorAll("thead th")].slice(1).map((cell) => cell.textContent);
+  const times = rows.map((row) => Number(row.dataset.at));
+  const values = names.map((_, at) =>
+    rows.map((row) => Number(row.querySelectorAll("td")[at].dataset.value)));
+  return { names, data: [times, ...values] };
+}
+
+function drawCharts(root) {
+  for (const figure of root.querySelectorAll("[data-chart]")) {
+    const place = figure.querySelector(".plot");
+    if (charts.has(place)) continue;
+    const { names, data } = readTable(figure);
+    const colour = colours();
+    const strokes = [colour("--accent"), colour("--quiet"), colour("--bad"), colour("--warn")];
+    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+    const options = {
+      width: Math.max(place.clientWidth, 200),
+      height: place.clientHeight - 32,
+      cursor: { y: false },
+      axes: [axis, { ...axis, size: 60 }],
+      scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.1] } },
+      series: [{ label: document.documentElement.lang === "en" ? "Time" : "" },
+        ...names.map((label, at) => ({ label, stroke: strokes[at % strokes.length], width: 2, fill: at === 0 ? `${strokes[0]}22` : undefined, points: { show: false } }))],
+    };
+    charts.set(place, new uPlot(options, data, place));
+  }
+}
+
+function fitCharts() {
+  for (const [place, chart] of charts) {
+    if (place.isConnected) chart.setSize({ width: Math.max(place.clientWidth, 200), height: place.clientHeight - 32 });
+    else charts.delete(place);
+  }
+}
+
+// ---- Keys: / searches, g and a letter goes somewhere, ? tells them.
+let going = 0;
+
+function isWriting(target) {
+  return target instanceof HTMLElement && target.matches("input, select, textarea, [contenteditable]");
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target)) return;
+  const since = event.timeStamp - going;
+  going = 0;
+  if (event.key === "/") {
+    const field = document.querySelector("[role=search] input, [role=search] select");
+    if (field) { event.preventDefault(); field.focus(); }
+  } else if (event.key === "?") {
+    const dialog = document.getElementById("keys");
+    if (dialog) dialog.showModal();
+  } else if (event.key === "g") {
+    going = event.timeStamp;
+  } else if (since < 1500) {
+    const link = document.querySelector(`.side a[data-key="${CSS.escape(event.key)}"]`);
+    if (link) { event.preventDefault(); link.click(); }
+  }
+}
+
+// ---- Forms that go by themselves when something else is chosen.
+function onChange(event) {
+  if (event.target instanceof HTMLElement && event.target.hasAttribute("data-submit")) {
+    event.target.form.requestSubmit();
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  if (window.htmx) htmx.createEventSource = openStream;
+  drawCharts(document);
+});
+document.addEventListener("visibilitychange", restOrGoOn);
+document.addEventListener("keydown", onKey);
+document.addEventListener("change", onChange);
+document.addEventListener("htmx:load", (event) => drawCharts(event.detail.elt));
+window.addEventListener("resize", fitCharts);
