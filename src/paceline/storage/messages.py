@@ -18,6 +18,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    union_all,
 )
 
 from paceline.domain.errors import NotFoundError
@@ -124,6 +125,38 @@ def page(
     if in_doubt is not None:
         query = query.where(messages.c.in_doubt.is_(in_doubt))
     return _shown(connection, query.order_by(messages.c.id).limit(limit))
+
+
+def to_number(
+    connection: Connection,
+    tenant_id: int,
+    phone: str,
+    *,
+    campaign_id: int | None = None,
+    limit: int = 100,
+) -> list[AnyRow]:
+    """Messages to a number, newest first: of one campaign, or all of the tenant's.
+
+    Single ones are found by reading all of the tenant's single messages.
+    """
+    of_campaigns = select(messages.c.id).where(
+        messages.c.phone == phone,
+        messages.c.tenant_id == tenant_id,
+        messages.c.campaign_id.in_(select(campaigns.c.id).where(campaigns.c.tenant_id == tenant_id))
+        if campaign_id is None
+        else messages.c.campaign_id == campaign_id,
+    )
+    chosen: Any = of_campaigns
+    if campaign_id is None:
+        single = select(messages.c.id).where(
+            messages.c.tenant_id == tenant_id,
+            messages.c.campaign_id.is_(None),
+            messages.c.phone == phone,
+        )
+        chosen = union_all(of_campaigns, single)
+    ids = chosen.subquery()
+    newest = select(ids.c.id).order_by(ids.c.id.desc()).limit(limit)
+    return list(reversed(_shown(connection, newest)))
 
 
 def _shown(connection: Connection, chosen: Select[Any]) -> list[AnyRow]:

@@ -20,7 +20,14 @@ from sqlalchemy import (
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.outcome import OutcomeKind
 from paceline.storage.database import AnyRow, now
-from paceline.storage.schema import attempts, batches, campaigns, traffic_accounts
+from paceline.storage.schema import (
+    attempts,
+    batches,
+    campaigns,
+    messages,
+    provider_messages,
+    traffic_accounts,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +120,13 @@ def accounts_in_trouble(connection: Connection, tenant_id: int) -> list[AnyRow]:
     return list(connection.execute(_TROUBLED, {"tenant": tenant_id, "now": now(connection)}))
 
 
-def attempts_of(connection: Connection, tenant_id: int, batch_id: int) -> Sequence[AnyRow]:
-    """The tries of a batch, oldest first."""
-    return connection.execute(_TRIES, {"tenant": tenant_id, "batch": batch_id}).all()
-
-
-def batch(connection: Connection, tenant_id: int, batch_id: int) -> AnyRow:
-    """One batch of a tenant's."""
-    return connection.execute(_BATCH, {"tenant": tenant_id, "batch": batch_id}).one()
+def tries_of(connection: Connection, tenant_id: int, message_id: int) -> Sequence[AnyRow]:
+    """The tries that a message was part of, oldest first: those of its batch, and those that gave
+    it a name while it was in another one. ``delivery``: what receipts said of that try, if it had a
+    name of its own.
+    """
+    which = {"tenant": tenant_id, "message": message_id}
+    return connection.execute(_TRIES, which).all()
 
 
 _MOST: BindParameter[int] = bindparam("most")
@@ -196,9 +202,26 @@ _TROUBLED = (
     )
     .order_by(traffic_accounts.c.id)
 )
+_MESSAGE: BindParameter[int] = bindparam("message")
+_ITS_BATCH = (
+    select(messages.c.batch_id)
+    .where(messages.c.tenant_id == _TENANT, messages.c.id == _MESSAGE)
+    .scalar_subquery()
+)
+_named = provider_messages.alias("named")
 _TRIES = (
-    select(attempts)
-    .where(attempts.c.tenant_id == _TENANT, attempts.c.batch_id == bindparam("batch"))
+    select(attempts, _named.c.delivery, _named.c.provider_message_id)
+    .outerjoin(_named, and_(_named.c.attempt_id == attempts.c.id, _named.c.message_id == _MESSAGE))
+    .where(
+        attempts.c.tenant_id == _TENANT,
+        or_(
+            attempts.c.batch_id == _ITS_BATCH,
+            attempts.c.id.in_(
+                select(provider_messages.c.attempt_id).where(
+                    provider_messages.c.message_id == _MESSAGE
+                )
+            ),
+        ),
+    )
     .order_by(attempts.c.id)
 )
-_BATCH = select(batches).where(batches.c.tenant_id == _TENANT, batches.c.id == bindparam("batch"))

@@ -10,7 +10,7 @@ from paceline.engine.orders import Orders
 from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import Sealer
-from paceline.web.pages import campaigns, overview, signing
+from paceline.web.pages import accounts, campaigns, messages, overview, queue, signing
 from paceline.web.site import Site, static
 
 
@@ -21,5 +21,9 @@ def routes(
     site = Site(database, settings, sealer, orders, time.monotonic)
     return [
         static(),
-        *(route for pages in (signing, overview, campaigns) for route in pages.routes(site)),
+        *(
+            route
+            for pages in (signing, overview, campaigns, messages, accounts, queue)
+            for route in pages.routes(site)
+        ),
     ]

@@ -11,17 +11,15 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from paceline.domain import limits
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.domain.errors import NotFoundError
-from paceline.domain.limits import Limit, Window
 from paceline.domain.role import Role
 from paceline.engine.orders import Shown
 from paceline.engine.readings import Readings
 from paceline.storage import standings, watching
 from paceline.storage.database import DatabaseUnreachableError
 from paceline.storage.doubt import Decision
-from paceline.storage.limits import limit_of
+from paceline.web.pages.lanes import Lane
 from paceline.web.site import Site
 from paceline.web.visits import Visit
 
@@ -60,23 +58,6 @@ def routes(site: Site) -> list[BaseRoute]:
             for verb, order in orders.items()
         ),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One limit, and how much of it is used now."""
-
-    limit: Limit
-    used: int
-
-    @classmethod
-    def of(cls, row: Any, default: Limit, at: int) -> Lane:
-        limit = limit_of(row, default)
-        return cls(limit, limit.max - limits.free(Window.decode(row.grants), limit, at))
-
-    @property
-    def per_second(self) -> float:
-        return self.limit.max * 1000 / self.limit.window_ms
 
 
 @dataclass(frozen=True, slots=True)

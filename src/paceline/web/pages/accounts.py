@@ -1,0 +1,144 @@
+"""Providers and limits: the traffic accounts, and what is used of every limit now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from paceline.domain.errors import InvalidInputError, Problem
+from paceline.domain.role import Role
+from paceline.engine import operations
+from paceline.providers import capabilities_of
+from paceline.providers.explained import explain
+from paceline.storage import accounts, tenants
+from paceline.storage.database import AnyRow, now
+from paceline.web.pages.lanes import Lane
+from paceline.web.site import Site
+from paceline.web.visits import Visit
+
+_MOST = 1_000_000
+_A_DAY_MS = 86_400_000
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    pages = _Accounts(site)
+    return [
+        site.route("/accounts", pages.all_of_them),
+        site.route("/accounts/now", pages.now),
+        site.route("/accounts/tenant", pages.limit_tenant, least=Role.ADMIN, method="POST"),
+        site.route("/accounts/{id:int}/limit", pages.limit, least=Role.ADMIN, method="POST"),
+        site.route("/accounts/{id:int}/release", pages.release, least=Role.ADMIN, method="POST"),
+        site.route("/accounts/{id:int}/test", pages.test, least=Role.SENDER, method="POST"),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An account, how full its window is, and what is done about doubt on it."""
+
+    row: AnyRow
+    lane: Lane
+    closed: bool
+    in_doubt: list[tuple[str, str]]
+
+
+class _Accounts:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def all_of_them(self, visit: Visit) -> Response:
+        return visit.page("accounts.html", said="", **await self._read(visit))
+
+    async def now(self, visit: Visit) -> Response:
+        """What is used of the limits at this moment."""
+        return visit.page("accounts_now.html", **await self._read(visit))
+
+    async def limit_tenant(self, visit: Visit) -> Response:
+        values = _limits(await visit.form())
+        await self._site.database.write(
+            operations.change_tenant, visit.who.tenant_id, values, actor=visit.who.actor
+        )
+        return self._done(visit)
+
+    async def limit(self, visit: Visit) -> Response:
+        values = _limits(await visit.form())
+        await self._site.database.write(
+            operations.change_account,
+            visit.request.path_params["id"],
+            values,
+            sealer=self._site.sealer,
+            actor=visit.who.actor,
+        )
+        return self._done(visit)
+
+    async def release(self, visit: Visit) -> Response:
+        await visit.form()
+        await self._site.database.write(
+            operations.release_account, visit.request.path_params["id"], actor=visit.who.actor
+        )
+        return self._done(visit)
+
+    async def test(self, visit: Visit) -> Response:
+        """Send one message to a number of one's own."""
+        form = await visit.form()
+        message = await self._site.orders.send(
+            visit.who.tenant_id,
+            to=form.get("to", ""),
+            text=form.get("text") or "Paceline: this is a test.",
+            traffic_account_id=visit.request.path_params["id"],
+        )
+        return visit.to(f"/messages/{message.id}")
+
+    def _done(self, visit: Visit) -> Response:
+        self._site.orders.wake()
+        return visit.to("/accounts")
+
+    async def _read(self, visit: Visit) -> dict[str, Any]:
+        """An administrator sees all accounts, others those that they may use."""
+        tenant_id = visit.who.tenant_id
+        everybodys = visit.may(Role.ADMIN)
+
+        def read(connection: Connection) -> tuple[AnyRow, list[AnyRow], int]:
+            rows = accounts.all_of(connection, None if everybodys else tenant_id)
+            return tenants.get(connection, tenant_id), rows, now(connection)
+
+        tenant, rows, at = await self._site.database.read(read)
+        pacing = self._site.orders.rules.pacing
+        return {
+            "tenant": tenant,
+            "tenant_lane": Lane.of(tenant, pacing.tenant, at),
+            "accounts": [self._shown(row, at) for row in rows],
+            "at": at,
+        }
+
+    def _shown(self, row: AnyRow, at: int) -> Shown:
+        in_doubt = explain(
+            capabilities_of(row.provider, row.options),
+            server_error=row.server_error,
+            unconfirmed=self._site.settings.unconfirmed_policy,
+        )
+        closed = row.closed_until is not None and row.closed_until > at
+        lane = Lane.of(row, self._site.orders.rules.pacing.account, at)
+        return Shown(row, lane, closed, list(in_doubt))
+
+
+def _limits(form: Any) -> dict[str, int | None]:
+    """The two columns of a limit; an empty field means the installation's default again."""
+    bounds = {"rate_max": _MOST, "rate_window_ms": _A_DAY_MS}
+    values: dict[str, int | None] = {}
+    problems = []
+    for name, most in bounds.items():
+        written = form.get(name, "").strip()
+        if not written:
+            values[name] = None
+        elif written.isascii() and written.isdecimal() and 1 <= int(written) <= most:
+            values[name] = int(written)
+        else:
+            problems.append(Problem(name, f"must be a whole number from 1 to {most}, or empty"))
+    if problems:
+        raise InvalidInputError("The limit was not changed.", tuple(problems))
+    return values
