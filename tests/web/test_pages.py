@@ -13,7 +13,7 @@ from paceline.storage import contacts
 from paceline.web.visits import POLICY
 from tests.web.visiting import House, Reader
 
-PAGES = ("/", "/campaigns", "/messages", "/accounts", "/queue")
+PAGES = ("/", "/campaigns", "/messages", "/accounts", "/queue", "/settings")
 
 
 async def started(home: House, tenant_id: int, people: int = 3) -> int:

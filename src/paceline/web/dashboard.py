@@ -11,6 +11,7 @@ from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import Sealer
 from paceline.web.pages import accounts, campaigns, messages, overview, queue, signing
+from paceline.web.pages import settings as settings_page
 from paceline.web.site import Site, static
 
 
@@ -23,7 +24,7 @@ def routes(
         static(),
         *(
             route
-            for pages in (signing, overview, campaigns, messages, accounts, queue)
+            for pages in (signing, overview, campaigns, messages, accounts, queue, settings_page)
             for route in pages.routes(site)
         ),
     ]
