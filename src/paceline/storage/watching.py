@@ -93,7 +93,9 @@ def failing(connection: Connection, tenant_id: int, *, limit: int = 20) -> Seque
 
 
 def batches_of(connection: Connection, campaign_id: int, *, limit: int = 100) -> Sequence[AnyRow]:
-    """A campaign's batches that are not finished, those first that were tried most."""
+    """A campaign's batches that are not finished: those in hand or in doubt first, then those that
+    were tried most.
+    """
     return connection.execute(_BATCHES, {"campaign": campaign_id, "most": limit}).all()
 
 
@@ -163,7 +165,7 @@ _BATCHES = (
         batches.c.campaign_id == bindparam("campaign"),
         batches.c.status.in_(("queued", "reserved", "submitting", "unconfirmed")),
     )
-    .order_by(batches.c.tries.desc(), batches.c.id)
+    .order_by(batches.c.status == "queued", batches.c.tries.desc(), batches.c.id)
     .limit(_MOST)
 )
 _ERRORS = (

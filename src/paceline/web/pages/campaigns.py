@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
@@ -16,18 +17,22 @@ from paceline.domain.errors import NotFoundError
 from paceline.domain.role import Role
 from paceline.engine.orders import Shown
 from paceline.engine.readings import Readings
-from paceline.storage import standings, watching
-from paceline.storage.database import DatabaseUnreachableError
+from paceline.storage import campaigns, standings, watching
+from paceline.storage.database import AnyRow, DatabaseUnreachableError
 from paceline.storage.doubt import Decision
+from paceline.storage.watching import Throughput
 from paceline.web.pages.lanes import Lane
 from paceline.web.site import Site
 from paceline.web.visits import Visit
 
+T = TypeVar("T")
 _PAGE = 25
 _LOOK_EVERY_S = 0.5
 """However many watch a campaign: they share each look."""
 _KEEP_ALIVE_S = 15.0
+_LOOK_BACK_EVERY_S = 4.0
 _HISTORY_STEPS, _HISTORY_STEP_MS = 60, 5_000
+_BATCHES = 20
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -44,7 +49,7 @@ def routes(site: Site) -> list[BaseRoute]:
         site.route("/campaigns/{id:int}", pages.one),
         site.route("/campaigns/{id:int}/live", pages.live),
         site.route("/campaigns/{id:int}/events", pages.events),
-        site.route("/campaigns/{id:int}/batches", pages.batches),
+        site.route("/campaigns/{id:int}/lately", pages.lately),
         site.route(
             "/campaigns/{id:int}/unconfirmed", pages.decide, least=Role.SENDER, method="POST"
         ),
@@ -71,11 +76,31 @@ class Live:
     account_name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """What was handed to the provider in the last minutes, and what is under way."""
+
+    throughput: Throughput
+    batches: Sequence[AnyRow]
+
+    @property
+    def times(self) -> list[int]:
+        first, step = self.throughput.since, self.throughput.step_ms
+        return [first + step * number for number in range(len(self.throughput.calls))]
+
+    @property
+    def calls_a_second(self) -> list[float]:
+        return [each * 1000 / self.throughput.step_ms for each in self.throughput.calls]
+
+
 class _Campaigns:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._readings: Readings[tuple[int, int], Live] = Readings(
             self._look, good_for_s=_LOOK_EVERY_S
+        )
+        self._latelies: Readings[tuple[int, int], Lately] = Readings(
+            self._look_back, good_for_s=_LOOK_BACK_EVERY_S
         )
 
     async def all_of_them(self, visit: Visit) -> Response:
@@ -92,26 +117,18 @@ class _Campaigns:
 
     async def one(self, visit: Visit) -> Response:
         live = await self._live(visit)
-        history, batches = await asyncio.gather(
-            self._site.database.read(
-                watching.throughput,
-                visit.who.tenant_id,
-                steps=_HISTORY_STEPS,
-                step_ms=_HISTORY_STEP_MS,
-                campaign_id=live.shown.campaign.id,
-            ),
-            self._site.database.read(watching.batches_of, live.shown.campaign.id),
-        )
-        return visit.page("campaign.html", live=live, history=history, batches=batches)
+        lately = await self._of(self._latelies, visit)
+        return visit.page("campaign.html", live=live, lately=lately)
+
+    async def lately(self, visit: Visit) -> Response:
+        """The last minutes, and the batches that are under way."""
+        live = await self._live(visit)
+        lately = await self._of(self._latelies, visit)
+        return visit.page("campaign_lately.html", live=live, lately=lately)
 
     async def live(self, visit: Visit) -> Response:
         """The part that changes, once; the page asks for it when it is looked at again."""
         return visit.page("campaign_live.html", live=await self._live(visit))
-
-    async def batches(self, visit: Visit) -> Response:
-        live = await self._live(visit)
-        rows = await self._site.database.read(watching.batches_of, live.shown.campaign.id)
-        return visit.page("campaign_batches.html", live=live, batches=rows)
 
     async def events(self, visit: Visit) -> Response:
         """The part that changes, whenever it does, as server-sent events."""
@@ -152,11 +169,30 @@ class _Campaigns:
         return visit.to(f"/campaigns/{visit.request.path_params['id']}")
 
     async def _live(self, visit: Visit) -> Live:
+        return await self._of(self._readings, visit)
+
+    async def _of(self, readings: Readings[tuple[int, int], T], visit: Visit) -> T:
         campaign_id = visit.request.path_params["id"]
-        live = await self._readings.of((visit.who.tenant_id, campaign_id))
-        if live is None:
+        reading = await readings.of((visit.who.tenant_id, campaign_id))
+        if reading is None:
             raise NotFoundError("campaign", campaign_id)
-        return live
+        return reading
+
+    async def _look_back(self, whose: tuple[int, int]) -> Lately:
+        tenant_id, campaign_id = whose
+
+        def read(connection: Connection) -> Lately:
+            campaigns.get(connection, tenant_id, campaign_id)
+            calls = watching.throughput(
+                connection,
+                tenant_id,
+                steps=_HISTORY_STEPS,
+                step_ms=_HISTORY_STEP_MS,
+                campaign_id=campaign_id,
+            )
+            return Lately(calls, watching.batches_of(connection, campaign_id, limit=_BATCHES))
+
+        return await self._site.database.read(read)
 
     async def _look(self, whose: tuple[int, int]) -> Live:
         standing = await self._site.database.glance(standings.of, *whose)

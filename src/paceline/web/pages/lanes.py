@@ -22,3 +22,7 @@ class Lane:
         """Of a tenant's or an account's row at a moment (milliseconds since 1970)."""
         limit = limit_of(row, default)
         return cls(limit, limit.max - limits.free(Window.decode(row.grants), limit, at))
+
+    @property
+    def per_second(self) -> float:
+        return self.limit.max * 1000 / self.limit.window_ms

@@ -44,7 +44,7 @@ function drawCharts(root) {
     if (charts.has(place)) continue;
     const { names, data } = readTable(figure);
     const colour = colours();
-    const strokes = [colour("--accent"), colour("--quiet"), colour("--bad"), colour("--warn")];
+    const strokes = [colour("--accent"), colour("--warn"), colour("--bad"), colour("--quiet")];
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const options = {
       width: Math.max(place.clientWidth, 200),
@@ -105,5 +105,10 @@ document.addEventListener("DOMContentLoaded", () => {
 document.addEventListener("visibilitychange", restOrGoOn);
 document.addEventListener("keydown", onKey);
 document.addEventListener("change", onChange);
+// What asks every few seconds rests, too, while nobody looks.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const trigger = event.detail.elt.getAttribute("hx-trigger") || "";
+  if (document.hidden && trigger.startsWith("every")) event.preventDefault();
+});
 document.addEventListener("htmx:load", (event) => drawCharts(event.detail.elt));
 window.addEventListener("resize", fitCharts);
