@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from paceline.api.app import create_app
+from paceline.cli.serving import add_dashboard
 from paceline.clock import Clock, SystemClock, VirtualClock
 from paceline.engine.rules import Rules
 from paceline.engine.worker import Worker
@@ -152,6 +153,7 @@ async def world(
     simulator = Simulator(seed=1)
     worker = Worker(database, Rules.of(settings), clock or SystemClock())
     app = create_app(database, settings, wake=worker.wake)
+    add_dashboard(app)
     async with (
         running(simulator) as provider_url,
         listening(app) as base,

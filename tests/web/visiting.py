@@ -12,12 +12,12 @@ import aiohttp
 
 from paceline.api.app import create_app
 from paceline.api.context import Context
+from paceline.cli.serving import add_dashboard
 from paceline.domain.role import Role
 from paceline.engine.signing_in import hashed
 from paceline.settings import Settings, load, sqlalchemy_url
 from paceline.storage import accounts, migrate, tenants, users
 from paceline.storage.database import Database
-from paceline.web import dashboard
 from tests.api.serving import ACCOUNT, listening
 
 PASSWORD = "correct horse battery"
@@ -104,7 +104,7 @@ async def house(database_url: str, **environ: str) -> AsyncIterator[House]:
     account = await database.write(accounts.keep, name="main", values=ACCOUNT)
     app = create_app(database, settings, wake=lambda: None)
     context: Context = app.state.context
-    app.router.routes += dashboard.routes(database, settings, context.sealer, context.orders)
+    add_dashboard(app)
     async with listening(app) as base:
         yield House(base, database, settings, account, context)
     database.close()

@@ -146,8 +146,7 @@ async def listening(
     worker_state = worker.state if worker else None
     async with waking(database, worker.wake if worker else None) as wake:
         app = create_app(database, settings, wake=wake, worker_state=worker_state)
-        context: Context = app.state.context
-        app.router.routes += dashboard.routes(database, settings, context.sealer, context.orders)
+        add_dashboard(app)
         async with _accepting(app, settings.host, settings.port if port is None else port) as url:
             yield url
 
@@ -184,6 +183,14 @@ async def _accepting(app: FastAPI, host: str, port: int) -> AsyncIterator[str]:
         server.should_exit = True
         await serving
         listener.close()
+
+
+def add_dashboard(app: FastAPI) -> None:
+    """Serve the pages beside the API, with what it works with."""
+    context: Context = app.state.context
+    app.router.routes += dashboard.routes(
+        context.database, context.settings, context.sealer, context.orders
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
