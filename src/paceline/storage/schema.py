@@ -549,6 +549,7 @@ attempts = Table(
     Column("error", Text),
     Column("bulk_id", Text),
     UniqueConstraint("batch_id", "fence"),
+    Index(None, "started_at", "tenant_id"),
     comment="One submission, committed before its call. No outcome: it may have been made.",
     **NEVER_REUSED,
 )

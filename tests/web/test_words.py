@@ -1,0 +1,81 @@
+"""The dashboard in each of its languages."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from babel.messages.pofile import read_po
+
+from paceline.web import terms
+from paceline.web.languages import FOLDER, languages, preferred
+from tests.web.test_pages import PAGES, started
+from tests.web.visiting import House
+
+CATALOGUES = sorted(FOLDER.glob("*.po"))
+_PLACES = re.compile(r"%\((\w+)\)s")
+texts = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "catalogue"))["texts"]
+
+
+@pytest.mark.parametrize("file", CATALOGUES, ids=lambda file: file.stem)
+def test_a_catalogue_says_everything_that_the_pages_say_and_nothing_else(file: Path) -> None:
+    with file.open("rb") as opened:
+        kept = {each.id: each for each in read_po(opened, locale=file.stem) if each.id}
+    said = {each.id for each in texts() if each.id}
+    assert kept.keys() == said, "run scripts/catalogue"
+    assert [each.id for each in kept.values() if not all(_forms(each.string))] == []
+
+
+def _forms(text: Any) -> list[str]:
+    return [text] if isinstance(text, str) else list(text)
+
+
+@pytest.mark.parametrize("file", CATALOGUES, ids=lambda file: file.stem)
+def test_a_translation_fills_the_same_places(file: Path) -> None:
+    with file.open("rb") as opened:
+        for each in read_po(opened, locale=file.stem):
+            if each.id:
+                wanted = set(_PLACES.findall(_forms(each.id)[-1]))
+                for form in _forms(each.string):
+                    assert set(_PLACES.findall(form)) == wanted, each.id
+
+
+def test_every_state_has_a_name() -> None:
+    for kind, names in terms.ALL.items():
+        assert all(names.values()), kind
+
+
+@pytest.mark.parametrize(
+    ("accepted", "code"),
+    [
+        ("el", "el"),
+        ("el-GR,en;q=0.5", "el"),
+        ("de-DE, el;q=0.8, en;q=0.9", "en"),
+        ("de", "en"),
+        ("", "en"),
+        ("*;q=x, ;;,", "en"),
+    ],
+)
+def test_a_browser_gets_the_language_that_it_likes_best(accepted: str, code: str) -> None:
+    assert preferred(accepted).code == code
+
+
+@pytest.mark.parametrize("code", [each for each in languages() if each != "en"])
+async def test_every_page_can_be_read_in_every_language(home: House, code: str) -> None:
+    async with home.reader() as ana:
+        await started(home, ana.tenant_id)
+        for path in (*PAGES, "/campaigns/1", "/messages/1", "/messages?campaign=1"):
+            page = await ana.get(path, **{"Accept-Language": code})
+            assert page.status == 200, path
+            assert f'<html lang="{code}"' in page.text
+            assert "Overview" not in page.text, path
+
+
+async def test_the_language_that_was_chosen_stays(home: House) -> None:
+    async with home.reader() as ana:
+        await ana.post("/preferences", {"language": "el", "theme": "dark", "to": "/queue"})
+        page = await ana.get("/campaigns", **{"Accept-Language": "en"})
+    assert '<html lang="el" data-theme="dark">' in page.text
