@@ -27,6 +27,7 @@ from paceline.cli.failures import UnreachableError
 from paceline.cli.output import say_json
 from paceline.cli.serving import listening, stop_signal
 from paceline.domain.campaign import FINAL
+from paceline.domain.role import Role
 from paceline.engine.drafts import NewCampaign
 from paceline.engine.imports import Imported, import_contacts
 from paceline.engine.orders import Orders
@@ -34,7 +35,7 @@ from paceline.engine.process import ready_database, unlock, working
 from paceline.engine.worker import Worker
 from paceline.settings import Settings, load
 from paceline.simulator import Simulator, read_controls, running, summarise
-from paceline.storage import accounts, campaigns, tenants
+from paceline.storage import accounts, campaigns, tenants, users
 from paceline.storage.database import Database
 from paceline.storage.sealing import Sealer
 
@@ -76,7 +77,7 @@ def demo(
     """Watch a campaign of 10,000 messages go to a simulated provider.
 
     Nothing leaves this machine. The database is demo.db in PACELINE_DATA_DIR.
-    Afterwards the API serves on until Ctrl-C.
+    A link opens the dashboard, which serves on afterwards until Ctrl-C.
     """
     settings = _settings(os.environ, fast=fast)
     telemetry.configure("error", "auto")
@@ -118,6 +119,8 @@ class Stage:
             url = await stack.enter_async_context(self._listening(worker))
             orders = Orders(self.database, self.settings, wake=worker.wake)
             tenant_id, key = await self._tenant()
+            link = await self.database.write(users.make_link, tenant_id, Role.ADMIN)
+            self.view.dashboard(f"{url}/sign-in/{link}")
             await self._cancel_what_is_left(orders, tenant_id)
             self.view.imported(await self._contacts(tenant_id), _CONTACTS)
             document, seconds = await self._campaign(orders, tenant_id, account_id, stop)

@@ -30,6 +30,13 @@ class View:
         self._task = TaskID(0)
         self._next_line = 0.0
 
+    def dashboard(self, link: str) -> None:
+        """Where it can be watched; the link counts once."""
+        self._say("Watch it in a browser (the link counts once):\n")
+        if not self.quiet:
+            self.console.print(link, soft_wrap=True, markup=False, highlight=False)
+        self._say("")
+
     def imported(self, result: Imported, file: Path) -> None:
         good = result.imported + result.updated
         self._say(
