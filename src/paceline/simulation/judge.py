@@ -115,7 +115,7 @@ class Judge:
         self._limits = {each.name: _Seen([(0.0, each.limits)]) for each in limited}
         self._blind_until_ms = 0.0
         """The database's clock was put forward, which is not promised for: windows that saw it are
-        not judged."""
+        not judged, nor what was asked of a provider before its quiet period was really over."""
         self.accepted_by_operator: set[int] = set()
         """Messages of which an operator said that they are sent."""
 
@@ -196,12 +196,21 @@ class Judge:
         if before.resent or before.said is Said.NO:
             return True
         if plan.deduplicates:
-            return before.reference == again.reference
+            return before.reference == again.reference or self._refuted(before)
         if plan.looks_up:
             return before.unknown_told
         if before.said is Said.ERROR:
             return _means_no(plan)
         return before.said is Said.NOTHING and self._resends
+
+    def _refuted(self, doubtful: Sighting) -> bool:
+        """Whether a later call under the same reference was rejected, by a provider that would have
+        known the reference if it had accepted this one.
+        """
+        return any(
+            each.reference == doubtful.reference and each.said is Said.NO
+            for each in self._sightings[doubtful.text, doubtful.number]
+        )
 
     @property
     def _resends(self) -> bool:
@@ -279,13 +288,15 @@ class Judge:
 
     def _may_not_know(self, phone: str, text: str) -> bool:
         """Whether it may count as failed although it was accepted: its operator has said what a 5xx
-        means, or that silence is to be followed by another try.
+        means, or that silence is to be followed by another try; or its provider was asked too soon,
+        by a clock that was put forward.
         """
         seen = [each for each in self._seen_of(phone, text) if each.accepted]
         return all(
             each.resent
             or (each.said is Said.ERROR and _means_no(self._plans[each.account]))
             or (each.said is Said.NOTHING and self._resends)
+            or (each.unknown_told and self._blind_until_ms > 0)
             for each in seen
         )
 
