@@ -34,8 +34,8 @@ _COMMENTS = {
     "api_keys": (
         "`digest` is the SHA-256 of the key; `hint` its first characters.",
         (
-            "`digest` is the SHA-256 of the key; `hint` its first characters. `test`: it "
-            "reaches nobody but the simulator."
+            "`digest` is the SHA-256 of the key; `hint` its first characters. `scopes`: what it may "
+            "do. `test`: it reaches nobody but the simulator."
         ),
     ),
     "contacts": (
@@ -54,6 +54,14 @@ _COMMENTS = {
     ),
 }
 _PAGE = 1_000
+_KEYS = sa.table(
+    "api_keys",
+    sa.column("id"),
+    sa.column("scopes", JSON),
+    sa.column("admin", sa.Boolean),
+    sa.column("test", sa.Boolean),
+    sa.column("revoked_at"),
+)
 
 
 def upgrade() -> None:
@@ -78,6 +86,7 @@ def downgrade() -> None:
         "imports",
     ):
         op.drop_table(table)
+    _take_scopes()
     for table, column in _columns():
         op.drop_column(table, column.name)
     _comment(after=False)
@@ -228,10 +237,27 @@ def _create_prices() -> None:
 
 def _give_scopes() -> None:
     """Keys may do what they could: everything of their tenant, and admin keys the rest."""
-    keys = sa.table("api_keys", sa.column("scopes", JSON), sa.column("admin", sa.Boolean))
     scopes = ["read", "send", "manage"]
-    op.execute(keys.update().values(scopes=scopes))
-    op.execute(keys.update().where(keys.c.admin).values(scopes=[*scopes, "admin"]))
+    op.execute(_KEYS.update().values(scopes=scopes))
+    op.execute(_KEYS.update().where(_KEYS.c.admin).values(scopes=[*scopes, "admin"]))
+    op.drop_column("api_keys", "admin")
+
+
+def _take_scopes() -> None:
+    """Of its scopes a key keeps whether it may do everything. One that could not do all that a
+    key of its tenant can, or was for tests, ends: it must not be able to do more than before.
+    """
+    admin: sa.Column[bool] = sa.Column(
+        "admin", sa.Boolean(), server_default=sa.false(), nullable=False
+    )
+    op.add_column("api_keys", admin)
+    bind = op.get_bind()
+    for row in bind.execute(sa.select(_KEYS.c.id, _KEYS.c.scopes, _KEYS.c.test)).all():
+        of_key = _KEYS.update().where(_KEYS.c.id == row.id)
+        if "admin" in row.scopes:
+            bind.execute(of_key.values(admin=True))
+        if row.test or not {"read", "send", "manage"} <= set(row.scopes):
+            bind.execute(of_key.values(revoked_at=sa.func.coalesce(_KEYS.c.revoked_at, 0)))
 
 
 def _find_regions() -> None:
