@@ -94,7 +94,7 @@ async def create_key(body: NewKey, caller: ManageOrAdminCaller, context: Ctx) ->
     """Make a key, with no scope that the caller lacks. It takes no idempotency key: the answer
     holds a secret, and is not kept.
     """
-    tenant_id, database = _whose(context, caller, body.tenant_id)
+    tenant_id, database = whose(context, caller, body.tenant_id)
     ends = body.expires_at
     new = Description(
         name=body.name,
@@ -117,10 +117,10 @@ async def list_keys(
     cursor: Cursor = None,
 ) -> Page[Key]:
     """The tenant's keys, the oldest first, those that have ended too."""
-    whose, database = _whose(context, caller, tenant_id)
+    of_tenant, database = whose(context, caller, tenant_id)
     after = id_of(cursor) or 0
-    await database.read(tenants.get, whose)
-    rows = await database.read(tenants.key_page, whose, after=after, limit=limit + 1)
+    await database.read(tenants.get, of_tenant)
+    rows = await database.read(tenants.key_page, of_tenant, after=after, limit=limit + 1)
     return page_of(rows, limit, Key.of, lambda row: row.id)
 
 
@@ -135,9 +135,9 @@ async def rotate_key(
     """Make a new key with the same name, scopes and expiry. The one before goes on for a while, so
     that whoever has it can be given the new one. It takes no idempotency key, as above.
     """
-    whose, database = _whose(context, caller, tenant_id)
+    of_tenant, database = whose(context, caller, tenant_id)
     made = await database.write(
-        keys.rotate, whose, key_id, grace_s=body.grace_s, giver=_giver(caller)
+        keys.rotate, of_tenant, key_id, grace_s=body.grace_s, giver=_giver(caller)
     )
     return CreatedKey.made(made)
 
@@ -147,11 +147,11 @@ async def revoke_key(
     key_id: PathId, caller: ManageOrAdminCaller, context: Ctx, tenant_id: TenantId = None
 ) -> None:
     """End a key; within a second it is refused."""
-    whose, database = _whose(context, caller, tenant_id)
-    await database.write(keys.revoke, whose, key_id, giver=_giver(caller))
+    of_tenant, database = whose(context, caller, tenant_id)
+    await database.write(keys.revoke, of_tenant, key_id, giver=_giver(caller))
 
 
-def _whose(context: Context, caller: Caller, tenant_id: int | None) -> tuple[int, Database]:
+def whose(context: Context, caller: Caller, tenant_id: int | None) -> tuple[int, Database]:
     """The tenant that is asked about, and the database as it sees it.
 
     Raises:

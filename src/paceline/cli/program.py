@@ -53,6 +53,7 @@ VERBS = {
     "key": Verb(_WHO, "keys", "Make, list, rotate and revoke API keys."),
     "tenant": Verb(_WHO, "tenants", "Make, list and change tenants, and set their limits."),
     "account": Verb(_WHO, "accounts", "Add, list, test and release traffic accounts."),
+    "audit-log": Verb(_WHO, "changes", "Show who changed what and when, the newest first."),
     "webhook": Verb(_WHO, "webhooks", "Tell a tenant's own servers what happens."),
     "db": Verb(
         _DATABASE, "databases", "Upgrade and check the database, or say that a backup was put back."

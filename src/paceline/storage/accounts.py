@@ -11,6 +11,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, insert, or_, 
 from paceline.domain.errors import ConflictError, NotFoundError
 from paceline.domain.outcome import Outcome
 from paceline.domain.verdict import Close, Hold, Policy, Reopen, effect_on_account
+from paceline.storage import audit_log
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import (
     account_turns,
@@ -60,6 +61,8 @@ def feel(
         return
     account = connection.execute(_LOCK_FEELINGS, {"account": account_id}).one()
     at = now(connection)
+    if isinstance(effect, Hold) and account.held_at is None:
+        _log(connection, get(connection, account_id), "hold", audit_log.PROVIDER)
     effect = effect_on_account(outcome, account.failures, policy)
     changes = _changes(account, effect, at)
     if isinstance(effect, Close | Reopen) and not _tells_something_new(account, started_at, at):
@@ -93,11 +96,13 @@ def _changes(account: AnyRow, effect: Reopen | Close | Hold, at: int) -> dict[st
 
 def hold(connection: Connection, account_id: int, why: str) -> None:
     """Send nothing on an account until an operator releases it."""
-    connection.execute(
+    held = connection.execute(
         update(traffic_accounts)
         .where(traffic_accounts.c.id == account_id, traffic_accounts.c.held_at.is_(None))
         .values(held_at=now(connection), held_why=why[:_WHY_LENGTH])
     )
+    if held.rowcount:
+        _log(connection, get(connection, account_id), "hold", audit_log.SYSTEM)
 
 
 def release(connection: Connection, account_id: int) -> AnyRow:
@@ -294,9 +299,25 @@ def _opens_to(sealer: Sealer, stored: str, key: str) -> bool:
         return False
 
 
-def make_default(connection: Connection, account_id: int) -> None:
+def make_default(connection: Connection, account_id: int, *, actor: str = audit_log.SYSTEM) -> None:
     """Let campaigns that name no account, of tenants without a default, use this one."""
-    connection.execute(update(installation).values(default_account_id=account_id))
+    changed = connection.execute(
+        update(installation)
+        .where(installation.c.default_account_id.is_distinct_from(account_id))
+        .values(default_account_id=account_id)
+    )
+    if changed.rowcount:
+        _log(connection, get(connection, account_id), "default", actor)
+
+
+def _log(connection: Connection, account: AnyRow, verb: str, actor: str) -> None:
+    audit_log.write(
+        connection,
+        tenant_id=account.tenant_id,
+        actor=actor,
+        action=f"account.{verb}",
+        subject=f"account {account.id}",
+    )
 
 
 def by_webhook_token(connection: Connection, provider: str, token: str) -> AnyRow | None:
@@ -313,7 +334,10 @@ def by_webhook_token(connection: Connection, provider: str, token: str) -> AnyRo
 
 _ACCOUNT: BindParameter[int] = bindparam("account")
 _FEELINGS = select(
-    traffic_accounts.c.failures, traffic_accounts.c.closed_at, traffic_accounts.c.closed_until
+    traffic_accounts.c.failures,
+    traffic_accounts.c.closed_at,
+    traffic_accounts.c.closed_until,
+    traffic_accounts.c.held_at,
 ).where(traffic_accounts.c.id == _ACCOUNT)
 _LOCK_FEELINGS = _FEELINGS.with_for_update(key_share=True)
 _SET_FEELINGS = update(traffic_accounts).where(traffic_accounts.c.id == _ACCOUNT)

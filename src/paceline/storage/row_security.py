@@ -124,6 +124,16 @@ def why_not(connection: Connection) -> str | None:
     return None if guarded >= policies().keys() else NO_POLICIES
 
 
+def mend(connection: Connection) -> str:
+    """What a superuser has to do for whoever is connected, as a sentence."""
+    version, user = connection.execute(_WHO).one()
+    only_to_act = " WITH INHERIT FALSE" if version >= _KNOWS_SET else ""
+    return (
+        f"Let a superuser run: CREATE ROLE {ROLE} NOLOGIN (unless it exists); "
+        f'GRANT {ROLE} TO "{user}"{only_to_act}.'
+    )
+
+
 def confine(connection: Connection, tenant_id: int, schema: str) -> None:
     """Let the rest of this transaction see one tenant's rows only. The schema is named, because
     the search path may begin with one that is called like whoever we are.
@@ -167,6 +177,7 @@ _MAKE_ROLE = f"""
         WHEN duplicate_object OR unique_violation THEN NULL;  -- another one has just made it
     END $$
 """
+_WHO = sql("SELECT current_setting('server_version_num')::int, current_user")
 _ROLE_THERE = sql(
     "SELECT current_setting('server_version_num')::int,"
     " EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"

@@ -156,7 +156,8 @@ def create_key(
     row, secret = _new_key(
         connection, tenant_id, name=name, scopes=scopes, test=test, expires_at=expires_at
     )
-    _log_key(connection, row, "add", actor, scopes=list(row.scopes), test=test, expires=expires_at)
+    detail = {"name": name, "scopes": list(row.scopes), "test": test, "expires_at": expires_at}
+    _log_key(connection, row, "add", actor, **detail)
     return row, secret
 
 
@@ -182,7 +183,7 @@ def rotate_key(
         test=old.test,
         expires_at=old.expires_at,
     )
-    _log_key(connection, old, "rotate", actor, by=row.id, ends=ends_at)
+    _log_key(connection, old, "rotate", actor, successor=row.id, ends_at=ends_at)
     return row, secret
 
 

@@ -54,6 +54,43 @@ _COMMENTS = {
     ),
 }
 _PAGE = 1_000
+_ONLY_ADDED = "the audit log is only ever added to"
+_CLOSE_AUDIT_LOG = {
+    "sqlite": [
+        f"CREATE TRIGGER audit_log_{name} BEFORE {event} ON audit_log {when} "
+        f"BEGIN SELECT RAISE(ABORT, '{_ONLY_ADDED}'); END"
+        for name, event, when in (
+            ("not_changed", "UPDATE", ""),
+            ("not_deleted", "DELETE", ""),
+            # INSERT OR REPLACE deletes without asking the trigger above.
+            (
+                "not_replaced",
+                "INSERT",
+                "WHEN EXISTS (SELECT 1 FROM audit_log WHERE id = NEW.id)",
+            ),
+        )
+    ],
+    "postgresql": [
+        (
+            "CREATE FUNCTION audit_log_only_added() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{_ONLY_ADDED}'; END $$"
+        ),
+        (
+            "CREATE TRIGGER audit_log_not_changed BEFORE UPDATE OR DELETE ON audit_log "
+            "FOR EACH ROW EXECUTE FUNCTION audit_log_only_added()"
+        ),
+        (
+            "CREATE TRIGGER audit_log_not_emptied BEFORE TRUNCATE ON audit_log "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_log_only_added()"
+        ),
+    ],
+}
+_OPEN_AUDIT_LOG = {
+    "sqlite": [
+        f"DROP TRIGGER audit_log_{name}" for name in ("not_changed", "not_deleted", "not_replaced")
+    ],
+    "postgresql": ["DROP FUNCTION audit_log_only_added() CASCADE"],
+}
 _KEYS = sa.table(
     "api_keys",
     sa.column("id"),
@@ -71,6 +108,7 @@ def upgrade() -> None:
     _create_audiences()
     _create_prices()
     _give_scopes()
+    _close_audit_log()
     _find_regions()
     _comment(after=True)
 
@@ -87,6 +125,7 @@ def downgrade() -> None:
     ):
         op.drop_table(table)
     _take_scopes()
+    _open_audit_log()
     for table, column in _columns():
         op.drop_column(table, column.name)
     _comment(after=False)
@@ -258,6 +297,17 @@ def _take_scopes() -> None:
             bind.execute(of_key.values(admin=True))
         if row.test or not {"read", "send", "manage"} <= set(row.scopes):
             bind.execute(of_key.values(revoked_at=sa.func.coalesce(_KEYS.c.revoked_at, 0)))
+
+
+def _close_audit_log() -> None:
+    """Let nobody change or delete what the audit log says, by whatever way."""
+    for statement in _CLOSE_AUDIT_LOG[op.get_bind().dialect.name]:
+        op.execute(statement)
+
+
+def _open_audit_log() -> None:
+    for statement in _OPEN_AUDIT_LOG[op.get_bind().dialect.name]:
+        op.execute(statement)
 
 
 def _find_regions() -> None:
