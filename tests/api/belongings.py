@@ -32,6 +32,8 @@ class Belongings:
     endpoint_id: int
     delivery_id: int
     """To that endpoint."""
+    key_id: int
+    """Beside the one that it calls with."""
 
 
 async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belongings:
@@ -65,6 +67,7 @@ async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belo
     endpoint = await _made(
         call("POST", "/api/webhooks/endpoints", {"url": f"https://{name}.example.com/"})
     )
+    key = await _made(call("POST", "/api/keys", {"name": name}))
     test = await _made(call("POST", f"/api/webhooks/endpoints/{endpoint['id']}/test"))
     reply = {"id": name, "from": to, "to": number, "text": name}
     inbound = urlsplit(account["inbound_url"]).path
@@ -81,6 +84,7 @@ async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belo
         phone=phone,
         endpoint_id=endpoint["id"],
         delivery_id=test["delivery_id"],
+        key_id=key["id"],
     )
 
 

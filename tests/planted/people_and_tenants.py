@@ -149,8 +149,8 @@ BUGS = (
         promise=SECRET,
         harm="A key that was revoked because it had leaked still sends.",
         file=f"{_STORAGE}/tenants.py",
-        old="select(api_keys).where(api_keys.c.hint == key.hint, api_keys.c.revoked_at.is_(None))",
-        new="select(api_keys).where(api_keys.c.hint == key.hint)",
+        old="            api_keys.c.hint == key.hint, api_keys.c.revoked_at.is_(None)\n",
+        new="            api_keys.c.hint == key.hint\n",
     ),
     Bug(
         name="beginning_of_a_signature_is_enough",

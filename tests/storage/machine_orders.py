@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
@@ -299,5 +300,5 @@ class Orders(Ground):
             return False
         return True
 
-    def _change(self, row: AnyRow, verb: CampaignVerb, **values: int | None) -> None:
+    def _change(self, row: AnyRow, verb: CampaignVerb, **values: Any) -> None:
         self.write(lambda c: campaigns.change(c, row.tenant_id, row.id, verb, **values))

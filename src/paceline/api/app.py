@@ -11,21 +11,27 @@ from fastapi.telemetry import TelemetryConfig
 
 from paceline import __version__
 from paceline.api import (
+    audit,
     campaigns,
     docs,
     endpoints,
     health,
     imports,
+    keys,
     messages,
     operations,
     people,
     problems,
+    tenants,
     unsubscribe,
 )
-from paceline.api.context import Context, documented_key
+from paceline.api.context import SCHEME, Context, documented_key
 from paceline.api.edge import GUARDED, Authentication, BodyLimit, Edge
+from paceline.api.inbound_limit import InboundLimit
 from paceline.api.metrics import Counted, Metrics
 from paceline.api.webhooks import Webhooks
+from paceline.domain.limits import Limit
+from paceline.domain.scope import Scope
 from paceline.engine.adapters import Adapters
 from paceline.engine.interpreter import keep_the_event_loop_quick
 from paceline.engine.orders import Orders
@@ -45,7 +51,22 @@ class _Described(FastAPI):
     def openapi(self) -> dict[str, Any]:
         described = super().openapi()
         described["components"]["schemas"] |= problems.SCHEMAS
+        for methods in described["paths"].values():
+            for operation in methods.values():
+                _name_scopes(operation)
         return described
+
+
+def _name_scopes(operation: dict[str, Any]) -> None:
+    """Say in words which scope an operation needs, and in its description that one is enough."""
+    scopes = {scope for each in operation.get("security", ()) for scope in each[SCHEME]}
+    if not scopes:
+        return
+    any_of = [scope for scope in Scope if scope in scopes]
+    operation["security"] = [{SCHEME: [scope]} for scope in any_of]
+    needs = f"Needs the scope {' or '.join(f'`{scope}`' for scope in any_of)}."
+    said = operation.get("description", "")
+    operation["description"] = f"{said}\n\n{needs}" if said else needs
 
 
 def create_app(
@@ -89,9 +110,16 @@ def create_app(
     app.router.routes += docs.routes()
     app.router.routes += unsubscribe.routes(database, opt_out_tokens(context.sealer))
     app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
+    app.add_middleware(InboundLimit, limit=_inbound_limit(settings))
     app.add_middleware(Authentication, database=database)
     app.add_middleware(Webhooks, database=database, adapters=adapters, settings=settings, wake=wake)
     return _observable(app, context)
+
+
+def _inbound_limit(settings: Settings) -> Limit | None:
+    if settings.api_rate_max == 0:
+        return None
+    return Limit(settings.api_rate_max, settings.api_rate_window_ms, margin_ms=0)
 
 
 def create_worker_app(
@@ -135,6 +163,6 @@ def _api() -> APIRouter:
     api = APIRouter(
         prefix=GUARDED, dependencies=[Depends(documented_key)], responses=problems.DESCRIBED
     )
-    for each in (campaigns, imports, people, messages, operations, endpoints):
+    for each in (campaigns, imports, people, messages, operations, endpoints, keys, tenants, audit):
         api.include_router(each.router, tags=[each.__name__.rpartition(".")[2]])
     return api

@@ -13,7 +13,7 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
-from paceline.api.context import Context, Ctx, Repeat, TenantCaller
+from paceline.api.context import Context, Ctx, ReadCaller, Repeat, SendCaller
 from paceline.api.messages import Decided, Message, Verdict
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
 from paceline.api.readings import Readings
@@ -140,7 +140,7 @@ class Enqueued(BaseModel):
 
 @router.post("", status_code=201)
 async def create_campaign(
-    body: NewCampaign, caller: TenantCaller, context: Ctx, repeat: Repeat
+    body: NewCampaign, caller: SendCaller, context: Ctx, repeat: Repeat
 ) -> Campaign:
     shown = await context.orders.create_campaign(
         caller.tenant_id, Description(**body.model_dump()), once=repeat.once(201, Campaign.of)
@@ -150,7 +150,7 @@ async def create_campaign(
 
 @router.get("")
 async def list_campaigns(
-    caller: TenantCaller,
+    caller: ReadCaller,
     context: Ctx,
     status: CampaignStatus | None = None,
     limit: Limit = 50,
@@ -164,13 +164,13 @@ async def list_campaigns(
 
 
 @router.get("/{campaign_id}")
-async def get_campaign(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def get_campaign(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.campaign(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/enqueue")
 async def enqueue(
-    campaign_id: PathId, caller: TenantCaller, context: Ctx, repeat: Repeat
+    campaign_id: PathId, caller: SendCaller, context: Ctx, repeat: Repeat
 ) -> Enqueued:
     """Start a draft or scheduled campaign; let a paused one go on."""
     enqueued = await context.orders.enqueue(
@@ -181,7 +181,7 @@ async def enqueue(
 
 @router.post("/{campaign_id}/schedule")
 async def schedule(
-    campaign_id: PathId, body: Schedule, caller: TenantCaller, context: Ctx
+    campaign_id: PathId, body: Schedule, caller: SendCaller, context: Ctx
 ) -> Campaign:
     shown = await context.orders.schedule(
         caller.tenant_id, campaign_id, body.scheduled_at, body.timezone
@@ -190,37 +190,35 @@ async def schedule(
 
 
 @router.post("/{campaign_id}/unschedule")
-async def unschedule(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def unschedule(campaign_id: PathId, caller: SendCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.unschedule(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/pause")
-async def pause(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def pause(campaign_id: PathId, caller: SendCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.pause(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/resume")
-async def resume(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def resume(campaign_id: PathId, caller: SendCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.resume(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/cancel")
-async def cancel(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def cancel(campaign_id: PathId, caller: SendCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.cancel(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/unconfirmed")
-async def decide(campaign_id: PathId, body: Verdict, caller: TenantCaller, context: Ctx) -> Decided:
+async def decide(campaign_id: PathId, body: Verdict, caller: SendCaller, context: Ctx) -> Decided:
     """Settle what may have been sent: send it again, or count it as failed or as sent."""
-    concerned = await context.orders.decide(
-        caller.tenant_id, campaign_id, body.action, actor=caller.actor
-    )
+    concerned = await context.orders.decide(caller.tenant_id, campaign_id, body.action)
     return Decided(ok=True, messages=concerned)
 
 
 @router.get("/{campaign_id}/status", response_model=StatusDocument)
 async def status_of(
-    request: HttpRequest, campaign_id: PathId, caller: TenantCaller, context: Ctx
+    request: HttpRequest, campaign_id: PathId, caller: ReadCaller, context: Ctx
 ) -> Response:
     """Where it stands. Who polls alone always gets a fresh reading; of a crowd that polls the same
     campaign, some get one that is up to a quarter of a second old.
@@ -233,7 +231,9 @@ def statuses(orders: Orders) -> Readings[tuple[int, int], bytes]:
     """The status documents, by tenant's and campaign's id."""
 
     async def read(whose: tuple[int, int]) -> bytes:
-        return StatusDocument.of(await orders.campaign(*whose)).model_dump_json().encode()
+        tenants_orders = orders.by(database=orders.database.of_tenant(whose[0]))
+        shown = await tenants_orders.campaign(*whose)
+        return StatusDocument.of(shown).model_dump_json().encode()
 
     return Readings(read, good_for_s=_SHARED_FOR_S)
 
@@ -241,7 +241,7 @@ def statuses(orders: Orders) -> Readings[tuple[int, int], bytes]:
 @router.get("/{campaign_id}/messages")
 async def list_messages(
     campaign_id: PathId,
-    caller: TenantCaller,
+    caller: ReadCaller,
     context: Ctx,
     status: MessageStatus | None = None,
     reason: Reason | None = None,
@@ -270,7 +270,7 @@ async def list_messages(
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def events(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> StreamingResponse:
+async def events(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> StreamingResponse:
     """Server-sent events: the status document as ``status`` whenever it has changed, and ``end``
     when nothing will change any more.
     """

@@ -17,8 +17,8 @@ from starlette.datastructures import UploadFile
 from paceline.api.context import (
     Ctx,
     IdempotencyKey,
+    ManageCaller,
     Repeatable,
-    TenantCaller,
     first_of_its_key,
 )
 from paceline.api.values import QueryId
@@ -84,7 +84,7 @@ class ImportResult(BaseModel):
 @router.post("/contacts/import", openapi_extra=_BODY)
 async def import_file(
     request: Request,
-    caller: TenantCaller,
+    caller: ManageCaller,
     context: Ctx,
     list_id: QueryId = None,
     strict: Annotated[bool, Query(description="All rows or none.")] = False,

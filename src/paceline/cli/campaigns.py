@@ -12,7 +12,7 @@ import typer
 from paceline.api.campaigns import Campaign, StatusDocument
 from paceline.cli.failures import ExitCode, complain
 from paceline.cli.output import say, say_facts, say_json, say_table
-from paceline.cli.session import AsJson, Session, TenantName, group, operator, session
+from paceline.cli.session import AsJson, Session, TenantName, group, session
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.engine.drafts import NewCampaign
 from paceline.engine.orders import Orders, Shown
@@ -210,9 +210,7 @@ def unconfirmed(
     decision = Decision.RESEND if resend else Decision.FAIL if fail else Decision.ACCEPT
     with session() as here:
         tenant = here.tenant(tenant_name)
-        concerned = here.order(
-            lambda orders: orders.decide(tenant.id, campaign_id, decision, actor=operator())
-        )
+        concerned = here.order(lambda orders: orders.decide(tenant.id, campaign_id, decision))
     facts = {"campaign_id": campaign_id, "action": str(decision), "messages": concerned}
     say_json(facts) if as_json else say_facts(facts)
 

@@ -50,9 +50,10 @@ VERBS = {
     "parts": Verb(
         _SEND, "messages", "Count the parts that a text is billed as, and what makes it Unicode."
     ),
-    "key": Verb(_WHO, "keys", "Make, list and revoke API keys."),
-    "tenant": Verb(_WHO, "keys", "List tenants and set their limits."),
+    "key": Verb(_WHO, "keys", "Make, list, rotate and revoke API keys."),
+    "tenant": Verb(_WHO, "tenants", "Make, list and change tenants, and set their limits."),
     "account": Verb(_WHO, "accounts", "Add, list, test and release traffic accounts."),
+    "audit-log": Verb(_WHO, "changes", "Show who changed what and when, the newest first."),
     "webhook": Verb(_WHO, "webhooks", "Tell a tenant's own servers what happens."),
     "db": Verb(
         _DATABASE, "databases", "Upgrade and check the database, or say that a backup was put back."

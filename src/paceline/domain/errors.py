@@ -79,6 +79,18 @@ class InvalidInputError(PacelineError):
         return cls(f"{where}: {reason}", (Problem(where, reason),))
 
 
+class SimulatorOnlyError(PacelineError):
+    """A test key asked for something that could reach a person."""
+
+    code = "simulator_only"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"This is a test key, which reaches nobody but the simulator: {what} sends with a "
+            "traffic account of another provider. Use a live key for it."
+        )
+
+
 class EmptyAudienceError(InvalidInputError):
     """A campaign has nobody to send to; it stays as it was."""
 

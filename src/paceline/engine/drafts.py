@@ -19,7 +19,7 @@ from paceline.domain.template import (
     written_out,
 )
 from paceline.engine.schedule import moment
-from paceline.storage import accounts, contacts, lists
+from paceline.storage import accounts, contacts, lists, tenants
 from paceline.storage.database import AnyRow, now
 from paceline.storage.launches import CONTACT_FIELDS
 
@@ -30,13 +30,17 @@ TOKEN = "unsubscribe_token"  # noqa: S105 - a tag's name
 """What is left of that tag in the frozen text, behind the public address: so what was sent can be
 shown when that has changed, and a worker need not know it."""
 _SHOWN_CHARACTERS = 5
+_NO_TEST = (
+    "reaches people, and a test key reaches nobody but the simulator: name an account whose "
+    "provider is the simulator"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCampaign:
     """A campaign as somebody describes it. ``scheduled_at`` is ISO 8601; see ``schedule.moment``.
 
-    No ``list_id``: all the tenant's contacts. No ``sender``: the account's. No
+    No ``list_id``: all the tenant's contacts. No ``sender``: the tenant's, else the account's. No
     ``traffic_account_id``: the tenant's default.
     """
 
@@ -56,6 +60,7 @@ def campaign_values(
     *,
     max_parts: int,
     public_url: str | None = None,
+    test: bool = False,
 ) -> dict[str, Any]:
     """The arguments of ``campaigns.create`` for a new campaign.
 
@@ -65,6 +70,7 @@ def campaign_values(
         new: the description.
         max_parts: of its text.
         public_url: where opt-out links lead to; without it there can be none.
+        test: it may reach nobody but the simulator.
 
     Raises:
         InvalidInputError: with every fault of the description.
@@ -73,9 +79,9 @@ def campaign_values(
         *_name_problems(new.name),
         *_text_problems(connection, tenant_id, new.text, max_parts, public_url),
     ]
-    account, faults = account_for(connection, tenant_id, new.traffic_account_id)
+    account, faults = account_for(connection, tenant_id, new.traffic_account_id, test=test)
     problems += faults
-    sender = new.sender or (account.sender if account else "")
+    sender = new.sender or sender_of(connection, tenant_id, account)
     if account:
         problems += sender_problems(account.provider, sender)
     if new.list_id is not None:
@@ -96,13 +102,25 @@ def campaign_values(
 
 
 def account_for(
-    connection: Connection, tenant_id: int, account_id: int | None
+    connection: Connection, tenant_id: int, account_id: int | None, *, test: bool = False
 ) -> tuple[AnyRow | None, list[Problem]]:
-    """The account that a tenant's messages will use, or why there is none."""
+    """The account that a tenant's messages will use, or why there is none. A ``test`` that names
+    none gets one of the simulator's.
+    """
     try:
-        return accounts.usable(connection, tenant_id, account_id), []
+        if test and account_id is None:
+            return accounts.simulated(connection, tenant_id), []
+        account = accounts.usable(connection, tenant_id, account_id)
     except NotFoundError as error:
         return None, [Problem("traffic_account_id", _clause(error))]
+    if test and not accounts.is_simulated(account):
+        return None, [Problem("traffic_account_id", _NO_TEST)]
+    return account, []
+
+
+def sender_of(connection: Connection, tenant_id: int, account: AnyRow | None) -> str:
+    """Who messages come from that name no sender: as the tenant wants it, else the account's."""
+    return tenants.get(connection, tenant_id).sender or (account.sender if account else "")
 
 
 def single_text_problems(text: str, max_parts: int) -> Iterator[Problem]:

@@ -21,7 +21,7 @@ def moment(scheduled_at: str, timezone: str | None) -> int:
         InvalidInputError: it is no time, lacks an offset and a time zone, does not exist in that
             zone on that day, or the zone is unknown.
     """
-    zone = None if timezone is None else _zone(timezone)
+    zone = None if timezone is None else zone_of(timezone)
     try:
         written = datetime.fromisoformat(scheduled_at.strip())
     except ValueError:
@@ -48,7 +48,12 @@ def _on_the_clock_of(zone: ZoneInfo | None, written: datetime) -> datetime:
     return local
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its IANA name.
+
+    Raises:
+        InvalidInputError: there is none of this name.
+    """
     if name not in _names():
         raise InvalidInputError.of("timezone", "must be a name such as Europe/Athens (IANA)")
     return ZoneInfo(name)

@@ -11,7 +11,7 @@ from paceline.domain.campaign import CampaignStatus, CampaignVerb
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.domain.webhook_event import EventType
-from paceline.storage import counters, webhook_events
+from paceline.storage import audit_log, counters, webhook_events
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, campaigns, lists, messages
 
@@ -35,6 +35,7 @@ def create(
     list_id: int | None = None,
     scheduled_at: int | None = None,
     timezone: str | None = None,
+    actor: str = audit_log.SYSTEM,
 ) -> AnyRow:
     """Make a campaign: a draft, or scheduled when it has a time.
 
@@ -61,6 +62,7 @@ def create(
             "updated_at": at,
         },
     ).scalar_one()
+    log(connection, tenant_id, campaign_id, "add", actor, scheduled_at=scheduled_at)
     return get(connection, tenant_id, campaign_id)
 
 
@@ -119,6 +121,8 @@ def change(
     tenant_id: int,
     campaign_id: int,
     verb: CampaignVerb,
+    *,
+    actor: str = audit_log.SYSTEM,
     **values: Any,
 ) -> AnyRow:
     """Move a campaign along the table (schedule, unschedule, pause, resume).
@@ -129,6 +133,7 @@ def change(
     """
     row = lock_for(connection, tenant_id, campaign_id, verb)
     _set(connection, campaign_id, domain.after(verb, CampaignStatus(row.status)), **values)
+    log(connection, tenant_id, campaign_id, verb, actor, **values)
     if (event := _EVENTS.get(verb)) is not None:
         webhook_events.campaign(connection, campaign_id, event)
     return get(connection, tenant_id, campaign_id)
@@ -138,10 +143,13 @@ def fail(connection: Connection, campaign_id: int) -> None:
     """Fail a scheduled campaign that has nobody to send to."""
     row = lock_for(connection, None, campaign_id, CampaignVerb.FAIL)
     _set(connection, row.id, CampaignStatus.FAILED, completed_at=now(connection))
+    log(connection, row.tenant_id, row.id, CampaignVerb.FAIL, audit_log.SYSTEM)
     webhook_events.campaign(connection, row.id, EventType.CAMPAIGN_FAILED)
 
 
-def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
+def cancel(
+    connection: Connection, tenant_id: int, campaign_id: int, *, actor: str = audit_log.SYSTEM
+) -> AnyRow:
     """Cancel a campaign. From this commit on no intent is written for it; its queued messages are
     failed by ``sweep_cancelled``, chunk by chunk, and calls in flight are recorded as they end.
     A launch that is under way is ended by whoever would write its next chunk: here we would have
@@ -159,6 +167,7 @@ def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
         launching=False,
         completed_at=now(connection),
     )
+    log(connection, tenant_id, campaign_id, CampaignVerb.CANCEL, actor)
     webhook_events.campaign(connection, campaign_id, EventType.CAMPAIGN_CANCELLED)
     return get(connection, tenant_id, campaign_id)
 
@@ -213,6 +222,25 @@ def next_scheduled_at(connection: Connection) -> int | None:
             campaigns.c.status == CampaignStatus.SCHEDULED
         )
     ).scalar()
+
+
+def log(
+    connection: Connection,
+    tenant_id: int,
+    campaign_id: int,
+    verb: str,
+    actor: str,
+    **detail: Any,
+) -> None:
+    """Say in the audit log what was done to a campaign."""
+    audit_log.write(
+        connection,
+        tenant_id=tenant_id,
+        actor=actor,
+        action=f"campaign.{verb}",
+        subject=f"campaign {campaign_id}",
+        **{name: value for name, value in detail.items() if value is not None},
+    )
 
 
 def _set(connection: Connection, campaign_id: int, status: CampaignStatus, **values: Any) -> None:

@@ -35,9 +35,9 @@ from paceline.domain.errors import EmptyAudienceError
 from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.template import compile_text
 from paceline.domain.webhook_event import EventType
-from paceline.storage import counters, webhook_events
+from paceline.storage import audit_log, counters, webhook_events
 from paceline.storage.batches import BLOCK, new_block, open_lane
-from paceline.storage.campaigns import lock_for
+from paceline.storage.campaigns import lock_for, log
 from paceline.storage.database import insert_new, is_postgres, now
 from paceline.storage.schema import (
     batches,
@@ -74,6 +74,7 @@ def start(
     *,
     batch_size: int,
     chunk: int | None = None,
+    actor: str = audit_log.SYSTEM,
 ) -> Launched:
     """Start a campaign: its status changes and its first chunk is written, or neither.
 
@@ -83,6 +84,7 @@ def start(
         campaign_id: a draft or scheduled campaign.
         batch_size: messages per batch.
         chunk: contacts in it; None: ``CHUNK``.
+        actor: who starts it, for the audit log.
 
     Raises:
         NotFoundError: this tenant has no such campaign.
@@ -117,6 +119,7 @@ def start(
     open_lane(connection, campaign.account_id, campaign.tenant_id)
     launched = write_chunk(connection, campaign.id, chunk=chunk)
     assert launched is not None  # noqa: S101 - its row was inserted above
+    log(connection, campaign.tenant_id, campaign.id, CampaignVerb.START, actor, audience=audience)
     webhook_events.campaign(connection, campaign.id, EventType.CAMPAIGN_STARTED)
     return launched
 

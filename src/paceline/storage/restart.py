@@ -11,7 +11,7 @@ from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Window
 from paceline.domain.message import BatchStatus, MessageStatus
-from paceline.storage import counters
+from paceline.storage import audit_log, counters
 from paceline.storage.database import now
 from paceline.storage.schema import (
     batches,
@@ -41,7 +41,7 @@ def _spend_windows_of(connection: Connection, table: Table, at: int) -> None:
             connection.execute(update(table).where(table.c.id == row.id).values(grants=spent))
 
 
-def after_restore(connection: Connection) -> dict[str, int]:
+def after_restore(connection: Connection, *, actor: str = audit_log.SYSTEM) -> dict[str, int]:
     """Distrust what a backup says is queued: some of it may have gone out after the backup.
 
     Every campaign that sends is paused, and everything queued that might have been sent is put in
@@ -91,11 +91,20 @@ def after_restore(connection: Connection) -> dict[str, int]:
     for campaign_id in connection.execute(_PAUSED_WITH_NOTHING_QUEUED).scalars().all():
         counters.complete_if_done(connection, campaign_id, at)
     connection.execute(update(installation).values(prefix=secrets.token_hex(4)))
-    return {
+    done = {
         "campaigns_paused": paused,
         "campaigns_unscheduled": unscheduled,
         "unconfirmed": unconfirmed,
     }
+    audit_log.write(
+        connection,
+        tenant_id=None,
+        actor=actor,
+        action="database.restored",
+        subject="installation",
+        **done,
+    )
+    return done
 
 
 _PROVEN = (

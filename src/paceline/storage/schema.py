@@ -112,7 +112,6 @@ api_keys = Table(
     Column("name", String(100), nullable=False),
     Column("hint", String(16), nullable=False),
     Column("digest", String(64), nullable=False, unique=True),
-    _flag("admin"),
     _moment("created_at"),
     Column("scopes", Json, nullable=False, server_default=text("'[]'")),
     _flag("test"),
@@ -121,8 +120,8 @@ api_keys = Table(
     _maybe("revoked_at"),
     Index(None, "tenant_id"),
     Index(None, "hint"),
-    comment="`digest` is the SHA-256 of the key; `hint` its first characters. `test`: it reaches "
-    "nobody but the simulator.",
+    comment="`digest` is the SHA-256 of the key; `hint` its first characters. `scopes`: what it "
+    "may do. `test`: it reaches nobody but the simulator.",
     **NEVER_REUSED,
 )
 
