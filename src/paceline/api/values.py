@@ -9,6 +9,7 @@ from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from paceline.clock import iso
+from paceline.domain.contact import MAX_VALUE, OWN_FIELDS
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,7 +28,7 @@ def _printable(text: str) -> str:
 def _attribute_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("an attribute's name is small letters, digits and _")
-    if name in {"phone", "first_name", "last_name"}:
+    if name in OWN_FIELDS:
         raise ValueError(f"{name} is a field of its own, not an attribute")
     return name
 
@@ -43,7 +44,7 @@ Text = Annotated[str, AfterValidator(_printable)]
 Short = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Phone = Annotated[Text, Field(examples=["+447911123456"])]
 Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
-Value = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+Value = Annotated[str, Field(max_length=MAX_VALUE), AfterValidator(_printable)]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID)]

@@ -19,6 +19,7 @@ from paceline.engine.drafts import (
     sender_problems,
     single_text_problems,
 )
+from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.rules import Rules
 from paceline.engine.schedule import moment
 from paceline.engine.waiting import Waiting, waiting_for
@@ -67,6 +68,7 @@ class Orders:
         self.settings = settings
         self.rules = Rules.of(settings)
         self.wake = wake
+        self.erased_numbers = ErasedNumbers.of(settings)
 
     async def create_campaign(
         self, tenant_id: int, new: NewCampaign, *, once: Once | None = None
@@ -241,6 +243,7 @@ class Orders:
         account_id = account.id
 
         def queue(connection: Connection) -> AnyRow:
+            self.erased_numbers.refuse(connection, tenant_id, number, where="to")
             message_id = messages.add_single(
                 connection, tenant_id, to=number, text=text, sender=sender, account_id=account_id
             )

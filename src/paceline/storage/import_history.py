@@ -217,9 +217,9 @@ def _before(connection: Connection) -> Any:
         contacts.c.attributes if is_postgres(connection) else func.json(contacts.c.attributes)
     )
     columns = ("phone", "first_name", "last_name", "updated_at")
-    pairs: list[Any] = [
-        part for name in columns for part in (literal_column(f"'{name}'"), contacts.c[name])
-    ]
+    pairs: list[Any] = []
+    for name in columns:
+        pairs += [literal_column(f"'{name}'"), contacts.c[name]]
     return build(*pairs, literal_column("'attributes'"), attributes)
 
 
