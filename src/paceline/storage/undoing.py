@@ -85,7 +85,7 @@ def _lock(connection: Connection, tenant_id: int, which: int) -> AnyRow:
 
 
 def _next_changes(connection: Connection, which: int) -> list[AnyRow]:
-    return list(connection.execute(_CHANGES, {"which": which}))
+    return list(connection.execute(_CHANGES.limit(CHUNK), {"which": which}))
 
 
 def _take_back(connection: Connection, made: AnyRow, changes: list[AnyRow]) -> Undone:
@@ -155,7 +155,6 @@ _CHANGES = (
     select(import_changes)
     .where(_OF_IMPORT)
     .order_by(import_changes.c.contact_id)
-    .limit(CHUNK)
     .with_for_update()
 )
 _ANY_LEFT = select(import_changes.c.contact_id).where(_OF_IMPORT).limit(1)
