@@ -15,7 +15,10 @@ from paceline.api import (
     campaigns,
     docs,
     endpoints,
+    erasures,
+    exports,
     health,
+    import_history,
     imports,
     keys,
     messages,
@@ -33,6 +36,7 @@ from paceline.api.webhooks import Webhooks
 from paceline.domain.limits import Limit
 from paceline.domain.scope import Scope
 from paceline.engine.adapters import Adapters
+from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.interpreter import keep_the_event_loop_quick
 from paceline.engine.orders import Orders
 from paceline.engine.rendering import opt_out_tokens
@@ -144,7 +148,9 @@ def _context(
 
     orders = Orders(database, settings, wake=changed)
     statuses = campaigns.statuses(orders)
-    return Context(database, settings, sealer_of(settings), orders, statuses, worker_state)
+    sealer = sealer_of(settings)
+    erased = ErasedNumbers(lambda: sealer)
+    return Context(database, settings, sealer, orders, statuses, erased, worker_state)
 
 
 def _observable(app: FastAPI, context: Context) -> FastAPI:
@@ -163,6 +169,22 @@ def _api() -> APIRouter:
     api = APIRouter(
         prefix=GUARDED, dependencies=[Depends(documented_key)], responses=problems.DESCRIBED
     )
-    for each in (campaigns, imports, people, messages, operations, endpoints, keys, tenants, audit):
+    for each in _ROUTES:
         api.include_router(each.router, tags=[each.__name__.rpartition(".")[2]])
     return api
+
+
+_ROUTES = (
+    campaigns,
+    imports,
+    import_history,
+    exports,
+    erasures,
+    people,
+    messages,
+    operations,
+    endpoints,
+    keys,
+    tenants,
+    audit,
+)

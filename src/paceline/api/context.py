@@ -15,6 +15,7 @@ from paceline.api.readings import Readings
 from paceline.domain import phone
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.scope import Scope, ScopeMissingError
+from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.orders import Orders
 from paceline.settings import Settings
 from paceline.storage import idempotency
@@ -69,6 +70,7 @@ class Context:
     orders: Orders
     statuses: Readings[tuple[int, int], bytes]
     """Tenant's and campaign's id → the status document."""
+    erased_numbers: ErasedNumbers
     worker_state: Callable[[], str | None] | None
     """What is wrong with the worker of this process; None while it is well."""
 

@@ -21,8 +21,10 @@ from paceline.api.values import (
     Text,
     Value,
 )
+from paceline.domain.contact import MAX_ATTRIBUTES
 from paceline.domain.errors import InvalidInputError, Problem
 from paceline.domain.keywords import Keyword
+from paceline.engine import contact_changes
 from paceline.storage import contacts, idempotency, lists, replies, suppressions
 from paceline.storage.suppressions import Source
 
@@ -36,7 +38,7 @@ class NewContact(Request):
     phone: Phone
     first_name: Value | None = None
     last_name: Value | None = None
-    attributes: dict[AttributeName, Value] = Field(default={}, max_length=100)
+    attributes: dict[AttributeName, Value] = Field(default={}, max_length=MAX_ATTRIBUTES)
 
 
 class ContactChanges(Request):
@@ -45,7 +47,7 @@ class ContactChanges(Request):
     phone: Phone = ""
     first_name: Value | None = None
     last_name: Value | None = None
-    attributes: dict[AttributeName, Value | None] = Field(default={}, max_length=100)
+    attributes: dict[AttributeName, Value | None] = Field(default={}, max_length=2 * MAX_ATTRIBUTES)
 
 
 class Contact(BaseModel):
@@ -70,8 +72,9 @@ async def create_contact(
         idempotency.run,
         caller.tenant_id,
         repeat.once(201, Contact.of),
-        contacts.create,
+        contact_changes.create,
         caller.tenant_id,
+        context.erased_numbers,
         phone=read_phone(context, "phone", body.phone),
         first_name=body.first_name,
         last_name=body.last_name,
@@ -116,7 +119,9 @@ async def change_contact(
     values = body.model_dump(exclude_unset=True)
     if "phone" in values:
         values["phone"] = read_phone(context, "phone", body.phone)
-    row = await context.database.write(contacts.change, caller.tenant_id, contact_id, values)
+    row = await context.database.write(
+        contact_changes.change, caller.tenant_id, context.erased_numbers, contact_id, values
+    )
     return Contact.of(row)
 
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from paceline.clock import iso
+from paceline.domain.contact import MAX_VALUE, OWN_FIELDS
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -43,7 +44,7 @@ def _digits(written: object) -> object:
 def _attribute_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("an attribute's name is small letters, digits and _")
-    if name in {"phone", "first_name", "last_name"}:
+    if name in OWN_FIELDS:
         raise ValueError(f"{name} is a field of its own, not an attribute")
     return name
 
@@ -59,7 +60,7 @@ Text = Annotated[str, AfterValidator(_printable)]
 Short = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Phone = Annotated[Text, Field(examples=["+447911123456"])]
 Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
-Value = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+Value = Annotated[str, Field(max_length=MAX_VALUE), AfterValidator(_printable)]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID), BeforeValidator(_digits)]

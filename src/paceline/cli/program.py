@@ -42,7 +42,7 @@ VERBS = {
         _RUN, "serving", "Run a simulated provider, a real HTTP server with faults on request."
     ),
     "campaign": Verb(_SEND, "campaigns", "Make, start, watch and decide about campaigns."),
-    "contact": Verb(_SEND, "contacts", "Import and export contacts."),
+    "contact": Verb(_SEND, "contacts", "Import, export and erase contacts."),
     "message": Verb(_SEND, "messages", "List and show messages."),
     "send": Verb(
         _SEND, "messages", "Send one message without a campaign, as soon as a worker runs."

@@ -114,6 +114,16 @@ BATCH_TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
 }
 
 
+ERASED = "#"
+"""Begins what stands for the number of a message whose person was erased, its id behind it: each
+is another one, as the numbers of a campaign are."""
+
+
+def is_erased(phone: str) -> bool:
+    """Whether a message's number is not one any more."""
+    return phone.startswith(ERASED)
+
+
 _REFERENCE = re.compile(r"([^-]+)-(\d{1,19})-(\d{1,10})", re.ASCII)
 _LARGEST_ID = 2**63 - 1
 _LARGEST_GENERATION = 2**31 - 1

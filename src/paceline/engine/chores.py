@@ -14,6 +14,7 @@ from paceline.storage import (
     campaigns,
     doubt,
     idempotency,
+    import_history,
     imports,
     launches,
     outcomes,
@@ -164,4 +165,6 @@ class Chores:
         if self._rounds % _FORGET_EVERY == 0:
             await self.database.write(imports.forget_stale, older_than_ms=_STALE_IMPORT_MS)
             await self.database.write(idempotency.forget_old)
+            while await self.database.write(import_history.forget_old):
+                pass
         self._rounds += 1

@@ -26,6 +26,7 @@ from paceline.engine.drafts import (
     sender_problems,
     single_text_problems,
 )
+from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.rules import Rules
 from paceline.engine.schedule import moment
 from paceline.engine.waiting import Waiting, waiting_for
@@ -77,6 +78,7 @@ class Orders:
         self.wake = wake
         self.actor = audit_log.SYSTEM
         self.test = False
+        self.erased_numbers = ErasedNumbers.of(settings)
 
     def by(
         self, actor: str | None = None, *, test: bool = False, database: Database | None = None
@@ -276,6 +278,7 @@ class Orders:
         account_id = account.id
 
         def queue(connection: Connection) -> AnyRow:
+            self.erased_numbers.refuse(connection, tenant_id, number, where="to")
             message_id = messages.add_single(
                 connection, tenant_id, to=number, text=text, sender=sender, account_id=account_id
             )

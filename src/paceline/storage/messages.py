@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +35,8 @@ from paceline.storage.schema import (
     provider_messages,
     tenants,
 )
+
+_AT_ONCE = 500
 
 
 def add_single(
@@ -90,6 +93,22 @@ def get(connection: Connection, tenant_id: int, message_id: int) -> AnyRow:
     if not rows:
         raise NotFoundError("message", message_id)
     return rows[0]
+
+
+def these(connection: Connection, tenant_id: int, ids: Sequence[int]) -> list[AnyRow]:
+    """Those of these messages that are the tenant's, as ``page`` gives them."""
+    of_tenant = messages.c.tenant_id == tenant_id
+    some = range(0, len(ids), _AT_ONCE)
+    return [
+        row
+        for start in some
+        for row in _shown(
+            connection,
+            select(messages.c.id).where(
+                of_tenant, messages.c.id.in_(ids[start : start + _AT_ONCE])
+            ),
+        )
+    ]
 
 
 def page(

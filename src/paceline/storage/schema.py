@@ -240,11 +240,14 @@ imports = Table(
     _count("updated"),
     _count("duplicates"),
     _count("invalid"),
+    Column("header", Text),
     Column("actor", String(200), nullable=False),
     _moment("created_at"),
+    _maybe("finished_at"),
     _maybe("undone_at"),
     Index(None, "tenant_id", "id"),
-    comment="What was imported; `name` is the file's.",
+    comment="What was imported; `name` is the file's, `header` its first row, as JSON. Without "
+    "`finished_at` it is under way, or died.",
     **NEVER_REUSED,
 )
 

@@ -175,13 +175,15 @@ def _create_imports() -> None:
         sa.Column("updated", sa.Integer(), server_default="0", nullable=False),
         sa.Column("duplicates", sa.Integer(), server_default="0", nullable=False),
         sa.Column("invalid", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("header", sa.Text()),
         sa.Column("actor", sa.String(200), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("finished_at", MOMENT),
         sa.Column("undone_at", MOMENT),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("imports_tenant_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("imports_pkey")),
         sa.UniqueConstraint("import_id", name=op.f("imports_import_id_key")),
-        comment="What was imported; `name` is the file's.",
+        comment="What was imported; `name` is the file's, `header` its first row, as JSON. Without `finished_at` it is under way, or died.",
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("imports_tenant_id_id"), "imports", ["tenant_id", "id"])
