@@ -19,7 +19,11 @@ from paceline.api import (
     messages,
     operations,
     people,
+    previews,
+    prices,
     problems,
+    reports,
+    resends,
     unsubscribe,
 )
 from paceline.api.context import Context, documented_key
@@ -35,6 +39,8 @@ from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import sealer_of
 
+_LARGER = {f"{GUARDED}/contacts/import": imports.MAX_FILE, f"{GUARDED}/prices": prices.MAX_FILE}
+"""Path → the largest body it takes, where that is more than for others."""
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """We count and log for ourselves, and looking for somebody else who would costs every request."""
 
@@ -88,7 +94,7 @@ def create_app(
     app.include_router(_api())
     app.router.routes += docs.routes()
     app.router.routes += unsubscribe.routes(database, opt_out_tokens(context.sealer))
-    app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
+    app.add_middleware(BodyLimit, larger=_LARGER)
     app.add_middleware(Authentication, database=database)
     app.add_middleware(Webhooks, database=database, adapters=adapters, settings=settings, wake=wake)
     return _observable(app, context)
@@ -135,6 +141,17 @@ def _api() -> APIRouter:
     api = APIRouter(
         prefix=GUARDED, dependencies=[Depends(documented_key)], responses=problems.DESCRIBED
     )
-    for each in (campaigns, imports, people, messages, operations, endpoints):
+    for each in (
+        campaigns,
+        previews,
+        resends,
+        reports,
+        prices,
+        imports,
+        people,
+        messages,
+        operations,
+        endpoints,
+    ):
         api.include_router(each.router, tags=[each.__name__.rpartition(".")[2]])
     return api
