@@ -82,6 +82,14 @@ class Eta:
     bound: Bound
 
 
+def calls_for(recipients: int, batch_size: int, chunk: int) -> int:
+    """How many calls so many recipients take: each chunk of the launch is cut into batches by
+    itself, so the last one of each may be small.
+    """
+    chunks, rest = divmod(recipients, chunk)
+    return chunks * -(-chunk // batch_size) + -(-rest // batch_size)
+
+
 def estimate(
     account: Account, queues: Sequence[Queue], tenant_id: int, calls: int, own: Limit | None = None
 ) -> Eta:

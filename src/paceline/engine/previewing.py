@@ -189,12 +189,13 @@ def _eta(queue: AccountQueue, rules: Rules, campaign: AnyRow, recipients: int) -
         closed_ms=max(0, (queue.account.closed_until or 0) - queue.at),
     )
     lanes = [_lane(each, rules, size, queue.at) for each in queue.lanes]
-    calls = -(-recipients // size)
+    calls = eta.calls_for(recipients, size, rules.launch_chunk or launches.CHUNK)
     return eta.estimate(account, lanes, campaign.tenant_id, calls, _own_limit(campaign, rules))
 
 
 def _lane(lane: LaneQueue, rules: Rules, size: int, at: int) -> eta.Queue:
-    unwritten = [-(-recipients // size) for recipients in lane.unwritten]
+    chunk = rules.launch_chunk or launches.CHUNK
+    unwritten = [eta.calls_for(recipients, size, chunk) for recipients in lane.unwritten]
     return eta.Queue(
         lane.row.tenant_id,
         lane.row.pass_,
