@@ -59,7 +59,9 @@ class Caller:
                 answer.status,
                 answer.headers,
                 text,
-                await answer.json(content_type=None) if "json" in answer.content_type else None,
+                await answer.json(content_type=None)
+                if answer.content_type.endswith("json")
+                else None,
             )
 
 
