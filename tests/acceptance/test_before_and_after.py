@@ -32,7 +32,8 @@ async def get(w: World, path: str, status: int = 200) -> Any:
     return answer.json
 
 
-async def post(w: World, path: str, body: Any, status: int = 201, **headers: str) -> Any:
+async def post(w: World, path: str, body: Any, status: int = 201, key: str = "") -> Any:
+    headers = {"Idempotency-Key": key} if key else {}
     answer = await w.call("POST", path, body, headers=headers)
     assert answer.status == status, answer.text
     return answer.json
@@ -115,9 +116,8 @@ async def test_a_test_goes_to_ones_own_number_once_and_counts_for_nothing(
         await import_people(w, "+306912345678,{{Ana}},Athens")
         campaign_id = await w.draft("Hi {{first_name}}!")
         path = f"/api/campaigns/{campaign_id}/test"
-        key = {"Idempotency-Key": "once"}
-        sent = await post(w, path, {"to": "+447911123456"}, **key)
-        assert await post(w, path, {"to": "+447911123456"}, **key) == sent
+        sent = await post(w, path, {"to": "+447911123456"}, key="once")
+        assert await post(w, path, {"to": "+447911123456"}, key="once") == sent
         assert sent["campaign_id"] is None
         assert sent["text"] == "Hi {{Ana}}!"
         await w.until(campaign_id, lambda _: bool(texts(w)))
@@ -154,11 +154,10 @@ async def test_resending_reaches_those_who_failed_and_nobody_a_second_time(
         await w.control(reject_destinations=[])
         none = await post(w, path, {"reasons": ["expired"]}, status=422)
         assert none["code"] == "empty_audience"
-        for wrong in ({"reasons": ["opted_out"]}, {"reasons": []}, {"reasons": ["so"]}):
-            assert (await post(w, path, wrong, status=422))["errors"]
-        key = {"Idempotency-Key": "again"}
-        child = await post(w, path, {"name": "Once more"}, **key)
-        assert await post(w, path, {"name": "Once more"}, **key) == child
+        for reasons in (["opted_out"], [], ["so"]):
+            assert (await post(w, path, {"reasons": reasons}, status=422))["errors"]
+        child = await post(w, path, {"name": "Once more"}, key="again")
+        assert await post(w, path, {"name": "Once more"}, key="again") == child
         assert (child["parent_id"], child["status"], child["name"]) == (
             campaign_id,
             "draft",
@@ -215,7 +214,7 @@ async def test_a_report_adds_up_to_the_counters_and_an_export_has_every_message(
         assert {each["to"] for each in failed}.isdisjoint(w.provider_numbers())
 
 
-FAULTY = [
+FAULTY: list[tuple[str | bytes, int | None, str]] = [
     ("prefix,price\n30,1\n", 1, "columns"),
     ("", 1, "columns"),
     (f"{PRICES}x,1,EUR\n", 5, "such as 30"),

@@ -56,7 +56,7 @@ BODIES: dict[str, Any] = {
     "POST /api/accounts/{account_id}/numbers": {"number": "447400000009"},
     "POST /api/campaigns": {"name": "n", "text": "t"},
     "POST /api/campaigns/preview": {"text": "t"},
-    "POST /api/campaigns/{campaign_id}/resend": {},
+    "POST /api/campaigns/{campaign_id}/resend": {"reasons": ["cancelled"]},
     "POST /api/campaigns/{campaign_id}/schedule": {"scheduled_at": "2099-12-01T09:00:00Z"},
     "POST /api/campaigns/{campaign_id}/test": {"to": "+447911123454"},
     "POST /api/campaigns/{campaign_id}/unconfirmed": {"action": "fail"},

@@ -44,8 +44,6 @@ async def resend(
         EmptyAudienceError: nobody failed for these reasons.
     """
     parent = await orders.database.read(campaigns.get, tenant_id, campaign_id)
-    if parent.status not in again.FROM:
-        raise WrongStateError("resend", parent.status, again.FROM)
     reasons = _reasons(what.reasons)
     description = NewCampaign(
         name=what.name or f"{parent.name[: MAX_NAME - len(_AGAIN)]}{_AGAIN}",
@@ -60,6 +58,8 @@ async def resend(
         max_parts=orders.settings.max_parts,
         public_url=orders.settings.public_url,
     )
+    if parent.status not in again.FROM:
+        raise WrongStateError("resend", parent.status, again.FROM)
 
     def create(connection: Connection) -> Shown:
         if not resends.failed(connection, campaign_id, reasons):
