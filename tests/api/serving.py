@@ -56,11 +56,12 @@ class Caller:
             method, self.base + path, headers=headers, **kwargs
         ) as answer:
             text = await answer.text()
+            is_json = answer.content_type.endswith("json")
             return Answer(
                 answer.status,
                 answer.headers,
                 text,
-                await answer.json(content_type=None) if "json" in answer.content_type else None,
+                await answer.json(content_type=None) if is_json else None,
             )
 
 

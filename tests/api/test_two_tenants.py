@@ -56,7 +56,10 @@ BODIES: dict[str, Any] = {
     "POST /api/accounts": {**ACCOUNT, "name": "Eve's"},
     "POST /api/accounts/{account_id}/numbers": {"number": "447400000009"},
     "POST /api/campaigns": {"name": "n", "text": "t"},
+    "POST /api/campaigns/preview": {"text": "t"},
+    "POST /api/campaigns/{campaign_id}/resend": {"reasons": ["cancelled"]},
     "POST /api/campaigns/{campaign_id}/schedule": {"scheduled_at": "2099-12-01T09:00:00Z"},
+    "POST /api/campaigns/{campaign_id}/test": {"to": "+447911123454"},
     "POST /api/campaigns/{campaign_id}/unconfirmed": {"action": "fail"},
     "POST /api/contacts": {"phone": "+447911123450"},
     "POST /api/contacts/import": b"phone\n+447911123451\n",
@@ -70,6 +73,7 @@ BODIES: dict[str, Any] = {
     "POST /api/tenants": {"name": "Eve's"},
     "POST /api/webhooks/endpoints": {"url": "https://eve.example.com/"},
     "POST /api/webhooks/endpoints/{endpoint_id}/replay": {},
+    "PUT /api/prices": b"prefix,price,currency\n44,0.05,GBP\n",
 }
 """A body for each call that takes one, without what is in ``PLACES``."""
 NEEDED = {"contact_ids", "delivery_id", "tenant_id"}

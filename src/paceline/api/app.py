@@ -24,7 +24,11 @@ from paceline.api import (
     messages,
     operations,
     people,
+    previews,
+    prices,
     problems,
+    reports,
+    resends,
     tenants,
     unsubscribe,
 )
@@ -45,6 +49,8 @@ from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import sealer_of
 
+_LARGER = {f"{GUARDED}/contacts/import": imports.MAX_FILE, f"{GUARDED}/prices": prices.MAX_FILE}
+"""Path → the largest body it takes, where that is more than for others."""
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """We count and log for ourselves, and looking for somebody else who would costs every request."""
 
@@ -113,7 +119,7 @@ def create_app(
     app.include_router(_api())
     app.router.routes += docs.routes()
     app.router.routes += unsubscribe.routes(database, opt_out_tokens(context.sealer))
-    app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
+    app.add_middleware(BodyLimit, larger=_LARGER)
     app.add_middleware(InboundLimit, limit=_inbound_limit(settings))
     app.add_middleware(Authentication, database=database)
     app.add_middleware(Webhooks, database=database, adapters=adapters, settings=settings, wake=wake)
@@ -176,6 +182,10 @@ def _api() -> APIRouter:
 
 _ROUTES = (
     campaigns,
+    previews,
+    resends,
+    reports,
+    prices,
     imports,
     import_history,
     exports,

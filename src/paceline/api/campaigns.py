@@ -67,6 +67,9 @@ class Campaign(BaseModel):
     sender: str
     list_id: int | None
     traffic_account_id: int
+    parent_id: int | None
+    """Which campaign it sends again, to those whom that failed to reach."""
+    parent_reasons: list[Reason] | None
     status: CampaignStatus
     scheduled_at: Moment | None
     timezone: str | None

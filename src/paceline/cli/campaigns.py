@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from paceline.api.campaigns import Campaign, StatusDocument
+from paceline.cli import campaign_figures
 from paceline.cli.failures import ExitCode, complain
 from paceline.cli.output import say, say_facts, say_json, say_table
 from paceline.cli.session import AsJson, Session, TenantName, group, session
@@ -262,4 +263,5 @@ async def _follow(orders: Orders, tenant_id: int, campaign_id: int, *, as_json: 
         await asyncio.sleep(_WATCH_EVERY_S)
 
 
+campaign_figures.add_to(campaign)
 COMMANDS = {"campaign": campaign}

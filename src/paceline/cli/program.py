@@ -50,6 +50,7 @@ VERBS = {
     "parts": Verb(
         _SEND, "messages", "Count the parts that a text is billed as, and what makes it Unicode."
     ),
+    "price": Verb(_SEND, "prices", "Import and list what a part costs, by how the number begins."),
     "key": Verb(_WHO, "keys", "Make, list, rotate and revoke API keys."),
     "tenant": Verb(_WHO, "tenants", "Make, list and change tenants, and set their limits."),
     "account": Verb(_WHO, "accounts", "Add, list, test and release traffic accounts."),

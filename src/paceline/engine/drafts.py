@@ -93,12 +93,26 @@ def campaign_values(
     return {
         "account_id": account.id,
         "name": new.name.strip(),
-        "text": written_out(new.text, LINK, _link(public_url, f"{{{{{TOKEN}}}}}")),
+        "text": _frozen(new.text, public_url),
         "sender": sender,
         "list_id": new.list_id,
         "scheduled_at": scheduled_at,
         "timezone": new.timezone,
     }
+
+
+def text_for(
+    connection: Connection, tenant_id: int, text: str, *, max_parts: int, public_url: str | None
+) -> str:
+    """The text of a campaign that somebody thinks of making, as it would be frozen.
+
+    Raises:
+        InvalidInputError: with every fault.
+    """
+    problems = tuple(_text_problems(connection, tenant_id, text, max_parts, public_url))
+    if problems:
+        raise InvalidInputError("The text cannot be sent.", problems)
+    return _frozen(text, public_url)
 
 
 def account_for(
@@ -172,6 +186,10 @@ def _text_problems(
     token = "0" * opt_out_link.LENGTH
     filled = template.render({LINK: _link(public_url, token), TOKEN: token})
     yield from _length_problems(filled, max_parts)
+
+
+def _frozen(text: str, public_url: str | None) -> str:
+    return written_out(text, LINK, _link(public_url, f"{{{{{TOKEN}}}}}"))
 
 
 def _link(public_url: str | None, token: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -36,6 +37,8 @@ def create(
     scheduled_at: int | None = None,
     timezone: str | None = None,
     actor: str = audit_log.SYSTEM,
+    parent_id: int | None = None,
+    parent_reasons: Sequence[str] | None = None,
 ) -> AnyRow:
     """Make a campaign: a draft, or scheduled when it has a time.
 
@@ -58,6 +61,8 @@ def create(
             "status": status,
             "scheduled_at": scheduled_at,
             "timezone": timezone,
+            "parent_id": parent_id,
+            "parent_reasons": parent_reasons if parent_reasons is None else list(parent_reasons),
             "created_at": at,
             "updated_at": at,
         },

@@ -6,8 +6,9 @@ Sending begins with the first chunk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
@@ -31,14 +32,14 @@ from sqlalchemy import Text as TextType
 from sqlalchemy.exc import IntegrityError
 
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
-from paceline.domain.errors import EmptyAudienceError
+from paceline.domain.errors import EmptyAudienceError, NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.template import compile_text
 from paceline.domain.webhook_event import EventType
-from paceline.storage import audit_log, counters, webhook_events
+from paceline.storage import audit_log, counters, resends, webhook_events
 from paceline.storage.batches import BLOCK, new_block, open_lane
 from paceline.storage.campaigns import lock_for, log
-from paceline.storage.database import insert_new, is_postgres, now
+from paceline.storage.database import AnyRow, insert_new, is_postgres, now
 from paceline.storage.schema import (
     batches,
     campaigns,
@@ -53,6 +54,8 @@ from paceline.storage.schema import (
 CHUNK = 5_000
 """Contacts a transaction takes. Small, so that the commits of those who send beside it do not wait
 behind megabytes of its log; in any case below ``BLOCK`` batches."""
+
+_NO_END = 2**63 - 1
 
 CONTACT_FIELDS = ("first_name", "last_name", "phone")
 """Merge tags that every contact has; all others are attributes."""
@@ -91,6 +94,7 @@ def start(
         WrongStateError: it is neither draft nor scheduled.
         EmptyAudienceError: nobody may be sent to; the campaign stays as it was.
     """
+    resends.lock_family(connection, campaign_id)
     campaign = lock_for(connection, tenant_id, campaign_id, CampaignVerb.START)
     eligible = _eligible(connection, campaign, after=0, until=None).subquery()
     audience, until = connection.execute(
@@ -142,6 +146,8 @@ def write_chunk(
     if campaign.status == CampaignStatus.CANCELLED:
         _advance(connection, campaign_id, None, finished=True)
         return None
+    if campaign.parent_id is not None:
+        resends.lock_family(connection, campaign_id)
     opt_outs = connection.execute(
         select(tenants.c.opt_outs).where(tenants.c.id == campaign.tenant_id)
     ).scalar_one()
@@ -172,6 +178,43 @@ class LaunchStoppedError(Exception):
     """The campaign was cancelled while the chunk was written: undo the chunk."""
 
 
+def people(
+    connection: Connection, campaign: Any, *, after: int, limit: int
+) -> tuple[Sequence[AnyRow], int, bool]:
+    """Whom the campaign would be sent to if it started now, page by page: the rows of a page
+    (``contact_id``, ``phone``, ``merge_values``), where the next one begins, and whether there is
+    one.
+
+    Args:
+        connection: of a read.
+        campaign: a campaign's row, or what has its columns.
+        after: 0 for the first page.
+        limit: contacts that a page looks at.
+    """
+    everybody = SimpleNamespace(cursor=after, until=_NO_END)
+    count, last = _next_contacts(connection, campaign, everybody, limit)
+    rows = connection.execute(_eligible(connection, campaign, after=after, until=last)).all()
+    return rows, last, count == limit
+
+
+def person(connection: Connection, campaign: Any, contact_id: int) -> AnyRow:
+    """One contact of the campaign's tenant as a row of ``people``, whether or not the campaign is
+    for them.
+
+    Raises:
+        NotFoundError: this tenant has none with this id.
+    """
+    merge_values = snapshot(connection, compile_text(campaign.text).fields).label("merge_values")
+    row = connection.execute(
+        select(contacts.c.id, contacts.c.phone, merge_values).where(
+            contacts.c.tenant_id == campaign.tenant_id, contacts.c.id == contact_id
+        )
+    ).first()
+    if row is None:
+        raise NotFoundError("contact", contact_id)
+    return row
+
+
 def under_way(connection: Connection) -> list[int]:
     """Campaigns whose launch has chunks left."""
     return list(connection.execute(_UNDER_WAY).scalars())
@@ -195,6 +238,8 @@ def _next_contacts(
     Found by the index alone, whatever the database knows of the tables: with the suppressions in
     the query PostgreSQL may read the whole audience for every chunk.
     """
+    if campaign.parent_id is not None:
+        return resends.next_people(connection, campaign, launch.cursor, launch.until, chunk)
     if campaign.list_id is None:
         contact_id, whose = contacts.c.id, contacts.c.tenant_id == campaign.tenant_id
     else:
@@ -213,12 +258,18 @@ def _next_contacts(
 def _eligible(
     connection: Connection, campaign: Any, *, after: int, until: int | None
 ) -> Select[Any]:
-    """The campaign's audience without the suppressed: contact ids, numbers and merge values."""
+    """The campaign's audience without the suppressed: contact ids, numbers and merge values. ``id``
+    is what a launch's cursor counts.
+    """
+    merge_values = snapshot(connection, compile_text(campaign.text).fields)
+    if campaign.parent_id is not None:
+        return resends.eligible(connection, campaign, merge_values, after=after, until=until)
     query = (
         select(
             contacts.c.id,
+            contacts.c.id.label("contact_id"),
             contacts.c.phone,
-            _snapshot(connection, compile_text(campaign.text).fields).label("merge_values"),
+            merge_values.label("merge_values"),
         )
         .where(
             contacts.c.tenant_id == campaign.tenant_id,
@@ -243,7 +294,7 @@ def _eligible(
     return query
 
 
-def _snapshot(connection: Connection, fields: Iterable[str]) -> ColumnElement[Any]:
+def snapshot(connection: Connection, fields: Iterable[str]) -> ColumnElement[Any]:
     """The values that the text uses, as JSON text: what the message says stays what it was."""
     pairs: list[Any] = []
     for field in fields:
@@ -273,7 +324,7 @@ def _insert_messages(
         "tenant_id": literal(campaign.tenant_id),
         "campaign_id": literal(campaign.id),
         "batch_id": literal(first) + number // literal(size),
-        "contact_id": people.c.id,
+        "contact_id": people.c.contact_id,
         "phone": people.c.phone,
         "merge_values": people.c.merge_values,
         "status": literal(str(MessageStatus.QUEUED)),

@@ -40,9 +40,17 @@ _AT_ONCE = 500
 
 
 def add_single(
-    connection: Connection, tenant_id: int, *, to: str, text: str, sender: str, account_id: int
+    connection: Connection,
+    tenant_id: int,
+    *,
+    to: str,
+    text: str,
+    sender: str,
+    account_id: int,
+    merge_values: str | None = None,
 ) -> int:
-    """Queue one message without a campaign; return its id.
+    """Queue one message without a campaign; return its id. ``merge_values`` are what the tags of
+    its text stand for, as JSON text.
 
     Raises:
         InvalidInputError: the number is suppressed for this tenant.
@@ -71,6 +79,7 @@ def add_single(
             "tenant_id": tenant_id,
             "batch_id": batch_id,
             "phone": to,
+            "merge_values": merge_values,
             "text": text,
             "sender": sender,
             "status": MessageStatus.QUEUED,
@@ -89,7 +98,7 @@ def get(connection: Connection, tenant_id: int, message_id: int) -> AnyRow:
     chosen = select(messages.c.id).where(
         messages.c.tenant_id == tenant_id, messages.c.id == message_id
     )
-    rows = _shown(connection, chosen)
+    rows = shown(connection, chosen)
     if not rows:
         raise NotFoundError("message", message_id)
     return rows[0]
@@ -102,7 +111,7 @@ def these(connection: Connection, tenant_id: int, ids: Sequence[int]) -> list[An
     return [
         row
         for start in some
-        for row in _shown(
+        for row in shown(
             connection,
             select(messages.c.id).where(
                 of_tenant, messages.c.id.in_(ids[start : start + _AT_ONCE])
@@ -142,10 +151,10 @@ def page(
         query = query.where(messages.c.reason == reason)
     if in_doubt is not None:
         query = query.where(messages.c.in_doubt.is_(in_doubt))
-    return _shown(connection, query.order_by(messages.c.id).limit(limit))
+    return shown(connection, query.order_by(messages.c.id).limit(limit))
 
 
-def _shown(connection: Connection, chosen: Select[Any]) -> list[AnyRow]:
+def shown(connection: Connection, chosen: Select[Any]) -> list[AnyRow]:
     """The chosen ones. What each was called is looked up in a query of its own, which the database
     must not mix with the rest: statistics of a table that is empty now and then say anything.
     """
