@@ -20,6 +20,7 @@ from paceline.api import (
     operations,
     people,
     problems,
+    segments,
     unsubscribe,
 )
 from paceline.api.context import Context, documented_key
@@ -135,6 +136,6 @@ def _api() -> APIRouter:
     api = APIRouter(
         prefix=GUARDED, dependencies=[Depends(documented_key)], responses=problems.DESCRIBED
     )
-    for each in (campaigns, imports, people, messages, operations, endpoints):
+    for each in (campaigns, imports, people, segments, messages, operations, endpoints):
         api.include_router(each.router, tags=[each.__name__.rpartition(".")[2]])
     return api

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from paceline.clock import iso
+from paceline.domain.segment_text import MAX_TEXT
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -44,6 +45,14 @@ Short = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Phone = Annotated[Text, Field(examples=["+447911123456"])]
 Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
 Value = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+GivenFilter = Annotated[
+    dict[str, Any] | Annotated[str, Field(max_length=MAX_TEXT)],
+    Field(
+        description="Whom a segment means: an object, or a text that says the same "
+        '(`city is "Athens" and not in list 3`).',
+        examples=[{"all": [{"attribute": "city", "is": "Athens"}, {"not": {"list": 3}}]}],
+    ),
+]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID)]

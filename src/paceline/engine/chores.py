@@ -13,6 +13,7 @@ from paceline.storage import (
     accounts,
     campaigns,
     doubt,
+    frequency,
     idempotency,
     imports,
     launches,
@@ -164,4 +165,6 @@ class Chores:
         if self._rounds % _FORGET_EVERY == 0:
             await self.database.write(imports.forget_stale, older_than_ms=_STALE_IMPORT_MS)
             await self.database.write(idempotency.forget_old)
+            while await self.database.write(frequency.forget_old) >= frequency.FORGET_AT_ONCE:
+                pass
         self._rounds += 1
