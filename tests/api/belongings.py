@@ -29,6 +29,7 @@ class Belongings:
     """Without a campaign."""
     phone: str
     """Suppressed."""
+    segment_id: int
     endpoint_id: int
     delivery_id: int
     """To that endpoint."""
@@ -59,6 +60,8 @@ async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belo
     description = {"name": name, "text": "Hi {{first_name}}", "list_id": people["id"]}
     campaign = await _made(call("POST", "/api/campaigns", description))
     await _made(call("POST", f"/api/campaigns/{campaign['id']}/enqueue"))
+    described = {"name": name, "filter": f'city is "{name}"'}
+    segment = await _made(call("POST", "/api/segments", described))
     draft = await _made(call("POST", "/api/campaigns", {**description, "name": f"{name} again"}))
     to = f"+44791112341{digit}"
     message = await _made(call("POST", "/api/messages", {"to": to, "text": name}))
@@ -82,6 +85,7 @@ async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belo
         draft_id=draft["id"],
         message_id=message["id"],
         phone=phone,
+        segment_id=segment["id"],
         endpoint_id=endpoint["id"],
         delivery_id=test["delivery_id"],
         key_id=key["id"],

@@ -29,6 +29,7 @@ from paceline.api import (
     problems,
     reports,
     resends,
+    segments,
     tenants,
     unsubscribe,
 )
@@ -191,6 +192,7 @@ _ROUTES = (
     exports,
     erasures,
     people,
+    segments,
     messages,
     operations,
     endpoints,

@@ -10,22 +10,23 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
 from fastapi import Request as HttpRequest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from paceline.api.context import Context, Ctx, ReadCaller, Repeat, SendCaller
 from paceline.api.messages import Decided, Message, Verdict
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
 from paceline.api.readings import Readings
-from paceline.api.values import Id, Moment, PathId, Request, Short, Text, Time
+from paceline.api.values import GivenFilter, Id, Moment, PathId, Request, Short, Text, Time
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import MessageStatus, Reason
+from paceline.engine.audiences import MAX_EXCLUDED
 from paceline.engine.drafts import NewCampaign as Description
 from paceline.engine.orders import Enqueued as EnqueuedCampaign
 from paceline.engine.orders import Orders, Shown
 from paceline.engine.waiting import Cause
-from paceline.storage import campaigns, messages
+from paceline.storage import audience, campaigns, messages
 from paceline.storage.database import DatabaseUnreachableError
 
 router = APIRouter(prefix="/campaigns")
@@ -36,11 +37,19 @@ _KEEP_ALIVE_S = 15.0
 
 
 class NewCampaign(Request):
-    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``."""
+    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``.
+
+    The audience: the contacts of the list, or all; of these, whom the segment or the filter means;
+    without those who have a message of a campaign in ``exclude_campaign_ids``, and without the
+    suppressed. A segment is read when the campaign starts.
+    """
 
     name: Text
     text: Text
     list_id: Id | None = None
+    segment_id: Id | None = None
+    filter: GivenFilter | None = None
+    exclude_campaign_ids: list[Id] = Field(default=[], max_length=MAX_EXCLUDED, examples=[[]])
     sender: Short | None = None
     traffic_account_id: Id | None = None
     scheduled_at: Time | None = None
@@ -61,11 +70,16 @@ class WaitingFor(BaseModel):
 
 
 class Campaign(BaseModel):
+    """``filter``: its own, or the segment's as the campaign started with it."""
+
     id: int
     name: str
     text: str
     sender: str
     list_id: int | None
+    segment_id: int | None
+    filter: dict[str, Any] | None
+    exclude_campaign_ids: list[int]
     traffic_account_id: int
     parent_id: int | None
     """Which campaign it sends again, to those whom that failed to reach."""
@@ -96,10 +110,21 @@ class Campaign(BaseModel):
             {
                 **row,
                 "traffic_account_id": row["account_id"],
+                "exclude_campaign_ids": row["excluded_campaigns"] or [],
                 "waiting_for": waiting
                 and {"cause": waiting.cause, "until": waiting.until, "detail": waiting.detail},
             }
         )
+
+
+class Audience(BaseModel):
+    """The three add up to all whom the list and the filter mean."""
+
+    eligible: int
+    """Would get a message."""
+    excluded: int
+    """Have a message of an excluded campaign, and are not suppressed."""
+    suppressed: int
 
 
 class Metrics(BaseModel):
@@ -146,7 +171,7 @@ async def create_campaign(
     body: NewCampaign, caller: SendCaller, context: Ctx, repeat: Repeat
 ) -> Campaign:
     shown = await context.orders.create_campaign(
-        caller.tenant_id, Description(**body.model_dump()), once=repeat.once(201, Campaign.of)
+        caller.tenant_id, Description(**dict(body)), once=repeat.once(201, Campaign.of)
     )
     return Campaign.of(shown)
 
@@ -169,6 +194,13 @@ async def list_campaigns(
 @router.get("/{campaign_id}")
 async def get_campaign(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.campaign(caller.tenant_id, campaign_id))
+
+
+@router.get("/{campaign_id}/audience")
+async def count_audience(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Audience:
+    """Whom it would go to at this moment; of one that has started, by what it started with."""
+    counted = await context.database.read(audience.count, caller.tenant_id, campaign_id)
+    return Audience.model_validate(counted, from_attributes=True)
 
 
 @router.post("/{campaign_id}/enqueue")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
 
 from paceline.clock import iso
 from paceline.domain.contact import MAX_VALUE, OWN_FIELDS
+from paceline.domain.segment_text import MAX_TEXT
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -61,6 +62,14 @@ Short = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Phone = Annotated[Text, Field(examples=["+447911123456"])]
 Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
 Value = Annotated[str, Field(max_length=MAX_VALUE), AfterValidator(_printable)]
+GivenFilter = Annotated[
+    dict[str, Any] | Annotated[str, Field(max_length=MAX_TEXT)],
+    Field(
+        description="Whom a segment means: an object, or a text that says the same "
+        '(`city is "Athens" and not in list 3`).',
+        examples=[{"all": [{"attribute": "city", "is": "Athens"}, {"not": {"list": 3}}]}],
+    ),
+]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID), BeforeValidator(_digits)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +15,13 @@ from paceline.cli import campaign_figures
 from paceline.cli.failures import ExitCode, complain
 from paceline.cli.output import say, say_facts, say_json, say_table
 from paceline.cli.session import AsJson, Session, TenantName, group, session
+from paceline.domain import segment_json
 from paceline.domain.campaign import FINAL, CampaignStatus
+from paceline.engine.audiences import read_text
 from paceline.engine.drafts import NewCampaign
 from paceline.engine.orders import Orders, Shown
 from paceline.engine.waiting import Cause
+from paceline.storage import audience
 from paceline.storage.doubt import Decision
 
 campaign = group(
@@ -59,6 +63,20 @@ def create(
         int | None,
         typer.Option("--list", help="The id of a list of contacts; without it, all contacts."),
     ] = None,
+    segment: Annotated[
+        int | None, typer.Option("--segment", help="The id of a segment: only those it means.")
+    ] = None,
+    wanted: Annotated[
+        str | None,
+        typer.Option("--filter", help="Only whom this filter means, as text or JSON."),
+    ] = None,
+    excluded: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--exclude-campaign",
+            help="To nobody who has a message of the campaign with this id; may be repeated.",
+        ),
+    ] = None,
     sender: Annotated[
         str | None, typer.Option(help="Who it comes from; without it, the account's sender.")
     ] = None,
@@ -84,6 +102,9 @@ def create(
         name=name,
         text=words.rstrip("\n") if text.startswith("@") else words,
         list_id=list_id,
+        segment_id=segment,
+        filter=None if wanted is None else segment_json.write(read_text(wanted)),
+        exclude_campaign_ids=excluded or (),
         sender=sender,
         traffic_account_id=account,
         scheduled_at=scheduled_at,
@@ -122,6 +143,18 @@ def show(
 ) -> None:
     """Show one campaign, its numbers and what it waits for."""
     _order(tenant_name, lambda orders, tenant: orders.campaign(tenant, campaign_id), as_json)
+
+
+@campaign.command("audience")
+def show_audience(
+    campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
+) -> None:
+    """Count whom a campaign is for: eligible, excluded and suppressed contacts."""
+    with session() as here:
+        tenant = here.tenant(tenant_name)
+        counted = here.database.read_now(audience.count, tenant.id, campaign_id)
+    facts = asdict(counted)
+    say_json(facts) if as_json else say_facts(facts)
 
 
 @campaign.command()

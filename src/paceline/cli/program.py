@@ -43,6 +43,11 @@ VERBS = {
     ),
     "campaign": Verb(_SEND, "campaigns", "Make, start, watch and decide about campaigns."),
     "contact": Verb(_SEND, "contacts", "Import, export and erase contacts."),
+    "segment": Verb(
+        _SEND,
+        "segments",
+        "Name groups of contacts by what they have in common, and see who they are.",
+    ),
     "message": Verb(_SEND, "messages", "List and show messages."),
     "send": Verb(
         _SEND, "messages", "Send one message without a campaign, as soon as a worker runs."

@@ -13,6 +13,7 @@ from paceline.storage import (
     accounts,
     campaigns,
     doubt,
+    frequency,
     idempotency,
     import_history,
     imports,
@@ -166,5 +167,7 @@ class Chores:
             await self.database.write(imports.forget_stale, older_than_ms=_STALE_IMPORT_MS)
             await self.database.write(idempotency.forget_old)
             while await self.database.write(import_history.forget_old):
+                pass
+            while await self.database.write(frequency.forget_old) >= frequency.FORGET_AT_ONCE:
                 pass
         self._rounds += 1

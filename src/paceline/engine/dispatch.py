@@ -23,7 +23,16 @@ from paceline.engine.rules import Rules
 from paceline.engine.subscriptions import Subscriptions
 from paceline.engine.together import Together
 from paceline.providers.base import PermitVoidError, PreparedCall, Provider
-from paceline.storage import accounts, batches, intents, opt_outs, outcomes, scouts, suppressions
+from paceline.storage import (
+    accounts,
+    batches,
+    frequency,
+    intents,
+    opt_outs,
+    outcomes,
+    scouts,
+    suppressions,
+)
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import Database, DatabaseUnreachableError
@@ -31,7 +40,7 @@ from paceline.storage.limits import Strategy
 from paceline.storage.outcomes import Result
 from paceline.storage.sealing import SecretError
 from paceline.storage.turns import LOOKAHEAD_MS
-from paceline.storage.wishes import Gone, Intent, Lost, Stale, Wait, Wish
+from paceline.storage.wishes import Gone, Intent, Lost, Stale, TooOften, Wait, Wish
 from paceline.telemetry import get_logger
 
 log = get_logger("dispatch")
@@ -194,7 +203,7 @@ class _Trip:
         return bool(rendered.message_ids)
 
     async def _pass_the_gate(self) -> bool:
-        """Wait until both windows are open and send; True: somebody opted out, render again."""
+        """Wait until both windows are open and send; True: render again, for fewer."""
         rendered = self.rendered
         provider = self.dispatcher.adapters.of(rendered.account)
         self.policy = self.rules.policy_of(rendered.account)
@@ -209,6 +218,8 @@ class _Trip:
             while not self.dispatcher.stopping:
                 async with self.dispatcher.places:
                     intent = await self._send(call)
+                if isinstance(intent, TooOften):
+                    return await self._drop_who_had_enough()
                 if not isinstance(intent, Wait):
                     return isinstance(intent, Stale)
                 call.release()
@@ -220,6 +231,12 @@ class _Trip:
         finally:
             call.release()
         return False
+
+    async def _drop_who_had_enough(self) -> bool:
+        """Fail the recipients whom the frequency cap holds back; True: others are left."""
+        dropped, left = await self.database.write(frequency.drop, self.batch)
+        log.info("recipients_dropped", batch_id=self.batch.id, frequency_cap=len(dropped))
+        return left > 0
 
     async def _prepared(self, provider: Provider) -> PreparedCall:
         """The call to its last byte. A large one is rendered in a thread: the event loop has

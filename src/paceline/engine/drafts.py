@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from paceline.domain.template import (
     unknown_fields,
     written_out,
 )
+from paceline.engine.audiences import rule_problems
 from paceline.engine.schedule import moment
 from paceline.storage import accounts, contacts, lists, tenants
 from paceline.storage.database import AnyRow, now
@@ -40,13 +41,17 @@ _NO_TEST = (
 class NewCampaign:
     """A campaign as somebody describes it. ``scheduled_at`` is ISO 8601; see ``schedule.moment``.
 
-    No ``list_id``: all the tenant's contacts. No ``sender``: the tenant's, else the account's. No
-    ``traffic_account_id``: the tenant's default.
+    No ``list_id``: all the tenant's contacts. ``segment_id`` or ``filter`` (JSON or a text): only
+    those of them whom it means. ``exclude_campaign_ids``: nobody who has a message of these. No
+    ``sender``: the tenant's, else the account's. No ``traffic_account_id``: the tenant's default.
     """
 
     name: str
     text: str
     list_id: int | None = None
+    segment_id: int | None = None
+    filter: Mapping[str, Any] | str | None = None
+    exclude_campaign_ids: Sequence[int] = ()
     sender: str | None = None
     traffic_account_id: int | None = None
     scheduled_at: str | None = None
@@ -86,6 +91,10 @@ def campaign_values(
         problems += sender_problems(account.provider, sender)
     if new.list_id is not None:
         problems += _list_problems(connection, tenant_id, new.list_id)
+    wanted, faults = rule_problems(
+        connection, tenant_id, new.segment_id, new.filter, new.exclude_campaign_ids
+    )
+    problems += faults
     scheduled_at, faults = _scheduled_at(connection, new)
     problems += faults
     if problems or account is None:
@@ -96,6 +105,9 @@ def campaign_values(
         "text": _frozen(new.text, public_url),
         "sender": sender,
         "list_id": new.list_id,
+        "segment_id": new.segment_id,
+        "wanted": wanted,
+        "exclude_campaign_ids": new.exclude_campaign_ids,
         "scheduled_at": scheduled_at,
         "timezone": new.timezone,
     }

@@ -317,7 +317,14 @@ class Judge:
 
 
 _NOT_SENT = frozenset(
-    {"rejected", "attempts_exhausted", "cancelled", "opted_out", "internal_error"}
+    {
+        "rejected",
+        "attempts_exhausted",
+        "cancelled",
+        "opted_out",
+        "frequency_cap",
+        "internal_error",
+    }
 )
 """Reasons that say: it was never accepted."""
 _RANK = {"": 0, "Failure": 1, "Expired": 1, "Delivered": 2}

@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from paceline.domain import campaign as domain
+from paceline.domain import segment_json
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
+from paceline.domain.segment import Filter
 from paceline.domain.webhook_event import EventType
-from paceline.storage import audit_log, counters, webhook_events
+from paceline.storage import audit_log, counters, segments, webhook_events
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, campaigns, lists, messages
 
@@ -34,6 +36,9 @@ def create(
     text: str,
     sender: str,
     list_id: int | None = None,
+    segment_id: int | None = None,
+    wanted: Filter | None = None,
+    exclude_campaign_ids: Sequence[int] = (),
     scheduled_at: int | None = None,
     timezone: str | None = None,
     actor: str = audit_log.SYSTEM,
@@ -42,11 +47,36 @@ def create(
 ) -> AnyRow:
     """Make a campaign: a draft, or scheduled when it has a time.
 
+    Args:
+        connection: of a write transaction.
+        tenant_id: whose it is.
+        account_id: what it is sent on.
+        name: what people call it.
+        text: with merge tags.
+        sender: whom it comes from.
+        list_id: only to contacts on this list.
+        segment_id: only to whom this segment means when the campaign starts.
+        wanted: only to whom this filter means.
+        exclude_campaign_ids: to nobody who has a message of these.
+        scheduled_at: when it starts by itself.
+        timezone: in which that was said.
+        actor: for the audit log.
+        parent_id: the campaign whose failed messages it sends again.
+        parent_reasons: those that failed for one of these reasons.
+
     Raises:
-        NotFoundError: this tenant has no such list.
+        NotFoundError: this tenant has no such list or segment.
     """
     if list_id is not None:
         _require_list(connection, tenant_id, list_id)
+    rule: dict[str, Any] = {}
+    if segment_id is not None:
+        segments.hold(connection, tenant_id, segment_id)
+        rule["segment_id"] = segment_id
+    if wanted is not None:
+        rule["filter"] = segment_json.write(wanted)
+    if exclude_campaign_ids:
+        rule["excluded_campaigns"] = sorted(set(exclude_campaign_ids))
     at = now(connection)
     status = CampaignStatus.DRAFT if scheduled_at is None else CampaignStatus.SCHEDULED
     campaign_id = connection.execute(
@@ -65,6 +95,7 @@ def create(
             "parent_reasons": parent_reasons if parent_reasons is None else list(parent_reasons),
             "created_at": at,
             "updated_at": at,
+            **rule,
         },
     ).scalar_one()
     log(connection, tenant_id, campaign_id, "add", actor, scheduled_at=scheduled_at)

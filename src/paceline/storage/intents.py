@@ -12,6 +12,7 @@ from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Denied, Granted, Limit, Window
 from paceline.domain.message import BatchStatus, MessageStatus
+from paceline.storage import frequency
 from paceline.storage.among import among
 from paceline.storage.batches import Attempt, ReservedBatch, give_back, leave_in_doubt
 from paceline.storage.database import READ_AT, AnyRow, now, read_at
@@ -25,7 +26,7 @@ from paceline.storage.schema import (
     tenants,
     traffic_accounts,
 )
-from paceline.storage.wishes import Gone, Intent, Lost, Stale, Used, Wait, Wish
+from paceline.storage.wishes import Gone, Intent, Lost, Stale, TooOften, Used, Wait, Wish
 
 
 def intend(
@@ -69,7 +70,7 @@ def intend(
     left = passage.still_ours(passage.of_open_account(left))
     if left:
         passage.look_at_windows(used)
-        permitted = passage.with_permits(left)
+        permitted = passage.not_too_often(passage.with_permits(left))
         attempt_ids = passage.write_attempts(permitted, lease_ms, worker)
         # Last of all, because a permit's life counts from the clock that is read here.
         started = monotonic()
@@ -209,6 +210,23 @@ class _Passage:
                 permitted.append(self._with_lead(wish, taken))
         return permitted
 
+    def not_too_often(self, wishes: Sequence[Wish]) -> list[Wish]:
+        """Heed the tenants' frequency caps and note who is written to, batch by batch: what one of
+        them notes counts for the next. Nothing of it was spent as yet.
+        """
+        left = []
+        for wish in wishes:
+            batch = wish.batch
+            cap = frequency.cap_of(self.tenants[batch.tenant_id])
+            if cap is None or batch.campaign_id is None:
+                left.append(wish)
+            elif frequency.had_enough(self.connection, batch, cap, self.at):
+                self.said[batch] = TooOften()
+            else:
+                frequency.note(self.connection, batch, self.at)
+                left.append(wish)
+        return left
+
     def _with_lead(self, wish: Wish, taken: Granted) -> Wish:
         """The wish, without its lead unless half of both windows is still free."""
         if not wish.lead_ms:
@@ -341,6 +359,8 @@ _LOCK_TENANTS = (
         tenants.c.rate_max,
         tenants.c.rate_window_ms,
         tenants.c.opt_outs,
+        tenants.c.frequency_max,
+        tenants.c.frequency_days,
     )
     .where(among(tenants.c.id, "ids"))
     .order_by(tenants.c.id)

@@ -16,14 +16,13 @@ from sqlalchemy import (
     Connection,
     Select,
     Subquery,
-    and_,
     cast,
     delete,
-    exists,
     func,
     insert,
     literal,
     literal_column,
+    not_,
     null,
     select,
     update,
@@ -36,7 +35,8 @@ from paceline.domain.errors import EmptyAudienceError, NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.template import compile_text
 from paceline.domain.webhook_event import EventType
-from paceline.storage import audit_log, counters, resends, webhook_events
+from paceline.storage import audience, audit_log, counters, resends, webhook_events
+from paceline.storage.audience import SUPPRESSED, Rule
 from paceline.storage.batches import BLOCK, new_block, open_lane
 from paceline.storage.campaigns import lock_for, log
 from paceline.storage.database import AnyRow, insert_new, is_postgres, now
@@ -47,7 +47,6 @@ from paceline.storage.schema import (
     launches,
     list_members,
     messages,
-    suppressions,
     tenants,
 )
 
@@ -56,6 +55,9 @@ CHUNK = 5_000
 behind megabytes of its log; in any case below ``BLOCK`` batches."""
 
 _NO_END = 2**63 - 1
+_REACH = 8
+"""Chunks that one looks through where a filter leaves people out: a few of each would make small
+batches, and a batch costs a permit whatever its size."""
 
 CONTACT_FIELDS = ("first_name", "last_name", "phone")
 """Merge tags that every contact has; all others are attributes."""
@@ -96,24 +98,25 @@ def start(
     """
     resends.lock_family(connection, campaign_id)
     campaign = lock_for(connection, tenant_id, campaign_id, CampaignVerb.START)
-    eligible = _eligible(connection, campaign, after=0, until=None).subquery()
-    audience, until = connection.execute(
+    at = now(connection)
+    rule = audience.rule_of(connection, campaign, at)
+    eligible = _eligible(connection, campaign, rule, after=0, until=None).subquery()
+    expected, until = connection.execute(
         select(func.count(), func.max(eligible.c.id)).select_from(eligible)
     ).one()
-    if not audience:
-        raise EmptyAudienceError(
-            "There is nobody to send to: the audience has no contact that is not suppressed."
-        )
-    at = now(connection)
+    if not expected:
+        raise EmptyAudienceError(_nobody(rule))
+    frozen = {} if rule.document is None else {"filter": rule.document}
     connection.execute(
         update(campaigns)
         .where(campaigns.c.id == campaign.id)
         .values(
             status=CampaignStatus.SENDING,
-            audience=audience,
+            audience=expected,
             launching=True,
             started_at=at,
             updated_at=at,
+            **frozen,
         )
     )
     connection.execute(
@@ -153,15 +156,15 @@ def write_chunk(
     ).scalar_one()
     # From here on every statement sees at least the suppressions that `opt_outs` counts.
     chunk = CHUNK if chunk is None else chunk
-    count, cursor = _next_contacts(connection, campaign, launch, chunk)
+    rule = audience.rule_of(connection, campaign, campaign.started_at)
+    cursor, finished = _next_contacts(connection, campaign, rule, launch, chunk)
     first = new_block(connection)
     at = now(connection)
-    people = _eligible(connection, campaign, after=launch.cursor, until=cursor)
+    people = _eligible(connection, campaign, rule, after=launch.cursor, until=cursor)
     created = _insert_messages(
         connection, campaign, people.subquery(), first, launch.batch_size, at
     )
     written = _insert_batches(connection, campaign, first, opt_outs, at)
-    finished = count < chunk
     _advance(connection, campaign_id, cursor, finished=finished)
     if counters.lock(connection, campaign_id) == CampaignStatus.CANCELLED:
         raise LaunchStoppedError(campaign_id)
@@ -192,9 +195,10 @@ def people(
         limit: contacts that a page looks at.
     """
     everybody = SimpleNamespace(cursor=after, until=_NO_END)
-    count, last = _next_contacts(connection, campaign, everybody, limit)
-    rows = connection.execute(_eligible(connection, campaign, after=after, until=last)).all()
-    return rows, last, count == limit
+    rule = audience.rule_of(connection, campaign, now(connection))
+    last, finished = _next_contacts(connection, campaign, rule, everybody, limit)
+    eligible = _eligible(connection, campaign, rule, after=after, until=last)
+    return connection.execute(eligible).all(), last, not finished
 
 
 def person(connection: Connection, campaign: Any, contact_id: int) -> AnyRow:
@@ -230,33 +234,53 @@ def _advance(
         connection.execute(update(launches).where(of_campaign).values(cursor=cursor))
 
 
+def _nobody(rule: Rule) -> str:
+    if rule.takes_everybody:
+        why = "the audience has no contact that is not suppressed"
+    else:
+        why = "the segment or filter, without the suppressed and the excluded, has no contact"
+    return f"There is nobody to send to: {why}."
+
+
 def _next_contacts(
-    connection: Connection, campaign: Any, launch: Any, chunk: int
-) -> tuple[int, int]:
-    """How many contacts the next chunk looks at, suppressed ones too, and the last one's id.
+    connection: Connection, campaign: Any, rule: Rule, launch: Any, chunk: int
+) -> tuple[int, bool]:
+    """The last contact that the next chunk looks at, and whether it is the last chunk.
 
     Found by the index alone, whatever the database knows of the tables: with the suppressions in
-    the query PostgreSQL may read the whole audience for every chunk.
+    the query PostgreSQL may read the whole audience for every chunk. Where a filter leaves people
+    out, more of them are looked at, up to as many as are wanted.
     """
     if campaign.parent_id is not None:
-        return resends.next_people(connection, campaign, launch.cursor, launch.until, chunk)
+        until = launch.until
+        count, last = resends.next_people(connection, campaign, launch.cursor, until, chunk)
+        return last, count < chunk
     if campaign.list_id is None:
         contact_id, whose = contacts.c.id, contacts.c.tenant_id == campaign.tenant_id
     else:
         contact_id, whose = list_members.c.contact_id, list_members.c.list_id == campaign.list_id
+    reach = chunk if rule.takes_everybody else chunk * _REACH
     some = (
         select(contact_id.label("id"))
         .where(whose, contact_id > launch.cursor, contact_id <= launch.until)
         .order_by(contact_id)
-        .limit(chunk)
+        .limit(reach)
         .subquery()
     )
     count, last = connection.execute(select(func.count(), func.max(some.c.id))).one()
-    return count, launch.cursor if last is None else last
+    if last is None:
+        return launch.cursor, True
+    if not rule.takes_everybody:
+        wanted = _eligible(connection, campaign, rule, after=launch.cursor, until=last)
+        ids = wanted.with_only_columns(contacts.c.id).limit(chunk).subquery()
+        taken, furthest = connection.execute(select(func.count(), func.max(ids.c.id))).one()
+        if taken == chunk:
+            return furthest, False
+    return last, count < reach
 
 
 def _eligible(
-    connection: Connection, campaign: Any, *, after: int, until: int | None
+    connection: Connection, campaign: Any, rule: Rule, *, after: int, until: int | None
 ) -> Select[Any]:
     """The campaign's audience without the suppressed: contact ids, numbers and merge values. ``id``
     is what a launch's cursor counts.
@@ -271,27 +295,16 @@ def _eligible(
             contacts.c.phone,
             merge_values.label("merge_values"),
         )
+        .select_from(audience.members(campaign.list_id))
         .where(
             contacts.c.tenant_id == campaign.tenant_id,
             contacts.c.id > after,
-            ~exists().where(
-                suppressions.c.tenant_id == contacts.c.tenant_id,
-                suppressions.c.phone == contacts.c.phone,
-            ),
+            not_(SUPPRESSED),
+            *rule.conditions(connection, campaign.tenant_id),
         )
         .order_by(contacts.c.id)
     )
-    if until is not None:
-        query = query.where(contacts.c.id <= until)
-    if campaign.list_id is not None:
-        query = query.join(
-            list_members,
-            and_(
-                list_members.c.contact_id == contacts.c.id,
-                list_members.c.list_id == campaign.list_id,
-            ),
-        )
-    return query
+    return query if until is None else query.where(contacts.c.id <= until)
 
 
 def snapshot(connection: Connection, fields: Iterable[str]) -> ColumnElement[Any]:

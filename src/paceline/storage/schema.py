@@ -487,6 +487,7 @@ messages = Table(
     _maybe("delivered_at"),
     UniqueConstraint("campaign_id", "phone"),
     Index(None, "batch_id"),
+    Index(None, "contact_id"),
     Index(
         "messages_reason",
         "campaign_id",

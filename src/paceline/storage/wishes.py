@@ -54,6 +54,13 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
+class TooOften:
+    """Recipients have had as many messages as their tenant's frequency cap allows:
+    ``frequency.drop`` them, then again. No permit was spent.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """There is nothing to send any more, or not now; the batch is where it belongs."""
 
@@ -65,4 +72,4 @@ class Lost:
     """The reservation ran out and the batch is somebody else's."""
 
 
-Intent: TypeAlias = Attempt | Wait | Stale | Gone | Lost
+Intent: TypeAlias = Attempt | Wait | Stale | TooOften | Gone | Lost

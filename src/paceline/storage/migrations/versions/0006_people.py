@@ -114,6 +114,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("messages_contact_id"), "messages")
     for table in (
         "prices",
         "contacted",
@@ -261,6 +262,7 @@ def _create_audiences() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("contacted_at"), "contacted", ["at"])
+    op.create_index(op.f("messages_contact_id"), "messages", ["contact_id"])
 
 
 def _create_prices() -> None:
