@@ -225,8 +225,8 @@ def test_it_does_not_matter_where_the_file_is_cut(cut: list[int], delimiter: str
         chunks.append(rest[:size])
         rest = rest[size:]
     assert list(read_contacts([*chunks, rest], None)) == [
-        StagedContact(2, "+306912345678", "Ζωή", None, {"note": f'a{delimiter} "b"\nc'}),
-        StagedContact(4, "+306912345679", None, None, {}),
+        StagedContact(2, "+306912345678", "Ζωή", None, {"note": f'a{delimiter} "b"\nc'}, "GR"),
+        StagedContact(4, "+306912345679", None, None, {}, "GR"),
     ]
 
 

@@ -85,7 +85,12 @@ def test_what_was_written_comes_back(names, delimiter, ends, quoting, mark):
     )
     assert rows_of([(mark + file.getvalue()).encode()]) == [
         StagedContact(
-            row, phone, first.strip() or None, None, {"note": note.strip()} if note.strip() else {}
+            row,
+            phone,
+            first.strip() or None,
+            None,
+            {"note": note.strip()} if note.strip() else {},
+            "GR",
         )
         for row, (phone, (first, note)) in enumerate(zip(phones, names, strict=True), start=2)
     ]

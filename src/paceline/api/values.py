@@ -43,6 +43,13 @@ Text = Annotated[str, AfterValidator(_printable)]
 Short = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Phone = Annotated[Text, Field(examples=["+447911123456"])]
 Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
+ClockTime = Annotated[
+    str,
+    Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"], max_length=5),
+]
+"""A time of the day."""
+Permits = Annotated[int, Field(strict=True, ge=1, le=1_000_000, examples=[10])]
+WindowMs = Annotated[int, Field(strict=True, ge=1, le=86_400_000, examples=[1_000])]
 Value = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]

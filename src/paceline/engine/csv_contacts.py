@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from paceline.domain.errors import InvalidInputError, Problem
-from paceline.domain.phone import PhoneError, parse
+from paceline.domain.phone import PhoneError, parse, region_of
 from paceline.storage.imports import StagedContact
 
 MAX_LINE = 1 << 17
@@ -222,7 +222,7 @@ def _contact(
     if problems:
         return problems
     first_name, last_name = values.pop(_FIRST, None), values.pop(_LAST, None)
-    return StagedContact(row, phone, first_name, last_name, values)
+    return StagedContact(row, phone, first_name, last_name, values, region_of(phone))
 
 
 def _misshapen(row: int, cells: list[str], columns: list[Column]) -> list[Problem]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from paceline.domain.errors import ConflictError, NotFoundError
+from paceline.domain.phone import region_of
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import contacts, list_members
 
@@ -37,6 +38,7 @@ def create(
         "first_name": first_name,
         "last_name": last_name,
         "attributes": dict(attributes or {}),
+        "region": region_of(phone),
         "created_at": at,
         "updated_at": at,
     }
@@ -94,6 +96,8 @@ def change(
     if row is None:
         raise NotFoundError("contact", contact_id)
     changes = dict(values)
+    if "phone" in changes:
+        changes["region"] = region_of(changes["phone"])
     if "attributes" in changes:
         merged = row.attributes | changes["attributes"]
         changes["attributes"] = {name: text for name, text in merged.items() if text is not None}

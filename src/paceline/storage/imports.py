@@ -51,6 +51,8 @@ class StagedContact:
     first_name: str | None
     last_name: str | None
     attributes: dict[str, str]
+    region: str | None = None
+    """The country of the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def _values(contact: StagedContact) -> dict[str, Any]:
         "first_name": contact.first_name,
         "last_name": contact.last_name,
         "attributes": _json(contact.attributes),
+        "region": contact.region,
     }
 
 
@@ -157,7 +160,7 @@ def forget_stale(connection: Connection, *, older_than_ms: int) -> int:
 
 def _upsert(connection: Connection, staged: Any) -> Any:
     at = now(connection)
-    columns = ["tenant_id", "phone", "first_name", "last_name", "attributes"]
+    columns = ["tenant_id", "phone", "first_name", "last_name", "attributes", "region"]
     rows = (
         select(*(import_rows.c[name] for name in columns), literal(at), literal(at))
         .where(staged)
@@ -174,13 +177,14 @@ def _upsert(connection: Connection, staged: Any) -> Any:
             "attributes": contacts.c.attributes.op("||")(given.attributes)
             if is_postgres(connection)
             else func.json_patch(contacts.c.attributes, given.attributes),
+            "region": given.region,
             "updated_at": at,
         },
     )
 
 
 _WHOSE = ("import_id", "tenant_id", "created_at")
-_OF_ROW = ("row", "phone", "first_name", "last_name", "attributes")
+_OF_ROW = ("row", "phone", "first_name", "last_name", "attributes", "region")
 _ROWS = (
     func.jsonb_to_recordset(cast(bindparam("rows"), postgresql.JSONB))
     .table_valued(*(column(name, import_rows.c[name].type) for name in _OF_ROW))

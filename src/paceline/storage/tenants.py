@@ -12,12 +12,15 @@ from typing import Any, Self
 from sqlalchemy import Connection, insert, select, update
 
 from paceline.domain.errors import NotFoundError
+from paceline.storage import postponed
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import api_keys, tenants
 
 _HINT_LENGTH = 11
 """``pl_`` and eight characters: enough to tell keys apart, worth nothing without the rest."""
 _USE_NOTED_EVERY_MS = 60_000
+_TIMING = frozenset({"timezone", "quiet_from", "quiet_until", "daily_cap"})
+"""Columns by which batches wait for another time of the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,16 @@ def keep(connection: Connection, name: str) -> AnyRow:
 
 
 def change(connection: Connection, tenant_id: int, values: Mapping[str, Any]) -> AnyRow:
-    """Change columns of a tenant, its limits among them; they hold from the next intent on.
+    """Change columns of a tenant, its limits among them; they hold from the next intent on, also
+    for what waits for another time of the day.
 
     Raises:
         NotFoundError: there is none with this id.
     """
     if values:
         connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(**values))
+    if not _TIMING.isdisjoint(values):
+        postponed.look_again(connection, tenant_id)
     return get(connection, tenant_id)
 
 
