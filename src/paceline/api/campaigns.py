@@ -65,8 +65,9 @@ class SendWindow(Request):
 
 
 class NewCampaign(Request):
-    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``. A time that
-    a change of the clocks leaps over is as long after it; of one that comes twice the first counts.
+    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``. A time
+    that a change of the clocks leaps over is as long after it; of one that comes twice the first
+    counts.
     """
 
     name: Text

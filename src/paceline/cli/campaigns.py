@@ -123,8 +123,8 @@ def create(
         timezone=timezone,
         start_by=start_by,
         send_window=_window(send_window),
-        rate_max=rate_max,
-        rate_window_ms=rate_window_ms,
+        rate_max=None if rate_max == NONE else rate_max,
+        rate_window_ms=None if rate_window_ms == NONE else rate_window_ms,
     )
     _order(tenant_name, lambda orders, tenant: orders.create_campaign(tenant, new), as_json)
 
