@@ -164,7 +164,7 @@ class Orders(Ground):
     def start_due_campaigns(self) -> None:
         for campaign_id in self.read(campaigns.due):
             if not self._start(campaign_id, 2):
-                self.write(campaigns.fail, campaign_id)
+                self.write(campaigns.fail, campaign_id, "nobody")
 
     def continue_launches(self, most: int = 1) -> None:
         """The next chunks of every launch that is under way."""

@@ -226,8 +226,8 @@ def test_it_does_not_matter_where_the_file_is_cut(cut: list[int], delimiter: str
         rest = rest[size:]
     rows = read_contacts([*chunks, rest], None).rows
     assert [row.contact for row in rows] == [
-        StagedContact(2, "+306912345678", "Ζωή", None, {"note": f'a{delimiter} "b"\nc'}),
-        StagedContact(4, "+306912345679", None, None, {}),
+        StagedContact(2, "+306912345678", "Ζωή", None, {"note": f'a{delimiter} "b"\nc'}, "GR"),
+        StagedContact(4, "+306912345679", None, None, {}, "GR"),
     ]
 
 

@@ -94,6 +94,7 @@ def test_what_was_written_comes_back(names, delimiter, ends, quoting, mark):
             arrived(first) or None,
             None,
             {"note": arrived(note)} if arrived(note) else {},
+            "GR",
         )
         for row, (phone, (first, note)) in enumerate(zip(phones, names, strict=True), start=2)
     ]

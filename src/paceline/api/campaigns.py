@@ -10,21 +10,35 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
 from fastapi import Request as HttpRequest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from paceline.api.context import Context, Ctx, ReadCaller, Repeat, SendCaller
 from paceline.api.messages import Decided, Message, Verdict
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
 from paceline.api.readings import Readings
-from paceline.api.values import GivenFilter, Id, Moment, PathId, Request, Short, Text, Time
+from paceline.api.values import (
+    ClockTime,
+    GivenFilter,
+    Id,
+    Moment,
+    PathId,
+    Permits,
+    Request,
+    Short,
+    Text,
+    Time,
+    WindowMs,
+)
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.domain.errors import NotFoundError
+from paceline.domain.hours import clock_time
 from paceline.domain.message import MessageStatus, Reason
 from paceline.engine.audiences import MAX_EXCLUDED
 from paceline.engine.drafts import NewCampaign as Description
 from paceline.engine.orders import Enqueued as EnqueuedCampaign
 from paceline.engine.orders import Orders, Shown
+from paceline.engine.schedule import local
 from paceline.engine.waiting import Cause
 from paceline.storage import audience, campaigns, messages
 from paceline.storage.database import DatabaseUnreachableError
@@ -36,8 +50,26 @@ _LOOK_EVERY_S = 0.5
 _KEEP_ALIVE_S = 15.0
 
 
+class SendWindow(Request):
+    """Times of the tenant's day; past midnight if ``until`` comes first."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+
+    since: ClockTime = Field(alias="from")
+    until: ClockTime
+
+    @classmethod
+    def of(cls, row: Any) -> Self | None:
+        if row.window_from is None or row.window_until is None:
+            return None
+        since, until = map(clock_time, (row.window_from, row.window_until))
+        return cls.model_validate({"from": since, "until": until})
+
+
 class NewCampaign(Request):
-    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``.
+    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``. A time
+    that a change of the clocks leaps over is as long after it; of one that comes twice the first
+    counts.
 
     The audience: the contacts of the list, or all; of these, whom the segment or the filter means;
     without those who have a message of a campaign in ``exclude_campaign_ids``, and without the
@@ -54,11 +86,33 @@ class NewCampaign(Request):
     traffic_account_id: Id | None = None
     scheduled_at: Time | None = None
     timezone: Short | None = None
+    start_by: Time | None = None
+    send_window: SendWindow | None = None
+    rate_max: Permits | None = None
+    rate_window_ms: WindowMs | None = None
 
 
 class Schedule(Request):
+    """``start_by``: it starts by then or fails."""
+
     scheduled_at: Time
     timezone: Short | None = None
+    start_by: Time | None = None
+
+
+class Start(Request):
+    """``start_by``: the order is not meant any more after this moment."""
+
+    start_by: Time | None = None
+
+
+class CampaignChanges(Request):
+    """What is left out stays; a null takes it away. It counts from the next call on."""
+
+    start_by: Time | None = None
+    send_window: SendWindow | None = None
+    rate_max: Permits | None = None
+    rate_window_ms: WindowMs | None = None
 
 
 class WaitingFor(BaseModel):
@@ -87,6 +141,14 @@ class Campaign(BaseModel):
     status: CampaignStatus
     scheduled_at: Moment | None
     timezone: str | None
+    scheduled_local: str | None
+    """The scheduled moment on the clock of its time zone."""
+    start_by: Moment | None
+    send_window: SendWindow | None
+    rate_max: int | None
+    rate_window_ms: int | None
+    error: str | None
+    """Why it failed."""
     audience: int
     launching: bool
     total: int
@@ -111,6 +173,8 @@ class Campaign(BaseModel):
                 **row,
                 "traffic_account_id": row["account_id"],
                 "exclude_campaign_ids": row["excluded_campaigns"] or [],
+                "scheduled_local": local(row["scheduled_at"], row["timezone"]),
+                "send_window": SendWindow.of(shown.campaign),
                 "waiting_for": waiting
                 and {"cause": waiting.cause, "until": waiting.until, "detail": waiting.detail},
             }
@@ -170,8 +234,9 @@ class Enqueued(BaseModel):
 async def create_campaign(
     body: NewCampaign, caller: SendCaller, context: Ctx, repeat: Repeat
 ) -> Campaign:
+    description = Description(**body.model_dump(by_alias=True))
     shown = await context.orders.create_campaign(
-        caller.tenant_id, Description(**dict(body)), once=repeat.once(201, Campaign.of)
+        caller.tenant_id, description, once=repeat.once(201, Campaign.of)
     )
     return Campaign.of(shown)
 
@@ -203,13 +268,29 @@ async def count_audience(campaign_id: PathId, caller: ReadCaller, context: Ctx) 
     return Audience.model_validate(counted, from_attributes=True)
 
 
+@router.patch("/{campaign_id}")
+async def change_campaign(
+    campaign_id: PathId, body: CampaignChanges, caller: SendCaller, context: Ctx
+) -> Campaign:
+    """Change by when it starts, in which hours it is sent and how fast, also while it is sent."""
+    given = body.model_dump(exclude_unset=True, by_alias=True)
+    return Campaign.of(await context.orders.change(caller.tenant_id, campaign_id, given))
+
+
 @router.post("/{campaign_id}/enqueue")
 async def enqueue(
-    campaign_id: PathId, caller: SendCaller, context: Ctx, repeat: Repeat
+    campaign_id: PathId,
+    caller: SendCaller,
+    context: Ctx,
+    repeat: Repeat,
+    body: Start | None = None,
 ) -> Enqueued:
     """Start a draft or scheduled campaign; let a paused one go on."""
     enqueued = await context.orders.enqueue(
-        caller.tenant_id, campaign_id, once=repeat.once(200, Enqueued.of)
+        caller.tenant_id,
+        campaign_id,
+        start_by=body.start_by if body else None,
+        once=repeat.once(200, Enqueued.of),
     )
     return Enqueued.of(enqueued)
 
@@ -219,7 +300,7 @@ async def schedule(
     campaign_id: PathId, body: Schedule, caller: SendCaller, context: Ctx
 ) -> Campaign:
     shown = await context.orders.schedule(
-        caller.tenant_id, campaign_id, body.scheduled_at, body.timezone
+        caller.tenant_id, campaign_id, body.scheduled_at, body.timezone, body.start_by
     )
     return Campaign.of(shown)
 

@@ -25,6 +25,8 @@ class NewMessage(Request):
     text: Text
     sender: Short | None = None
     traffic_account_id: Id | None = None
+    respect_quiet_hours: bool = False
+    """Wait for the end of the tenant's quiet hours; otherwise it goes at any time."""
 
 
 class Verdict(Request):

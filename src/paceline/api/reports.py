@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from paceline.api.context import Ctx, ReadCaller
 from paceline.api.money import Amount, amounts_of
 from paceline.api.values import Moment, PathId
-from paceline.domain import hours
+from paceline.domain import hourly
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.message import MessageStatus, Reason
 from paceline.engine import reporting
@@ -123,7 +123,7 @@ class Report(BaseModel):
             timezone=report.zone.key,
             hours=[
                 HourCount(
-                    hour=hours.shown(each.at, report.zone),
+                    hour=hourly.shown(each.at, report.zone),
                     sent=each.sent,
                     delivered=each.delivered,
                     failed=each.failed,

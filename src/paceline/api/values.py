@@ -70,6 +70,13 @@ GivenFilter = Annotated[
         examples=[{"all": [{"attribute": "city", "is": "Athens"}, {"not": {"list": 3}}]}],
     ),
 ]
+ClockTime = Annotated[
+    str,
+    Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"], max_length=5),
+]
+"""A time of the day."""
+Permits = Annotated[int, Field(strict=True, ge=1, le=1_000_000, examples=[10])]
+WindowMs = Annotated[int, Field(strict=True, ge=1, le=86_400_000, examples=[1_000])]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID), BeforeValidator(_digits)]

@@ -36,6 +36,36 @@ campaign = group(
 )
 
 CampaignId = Annotated[int, typer.Argument(metavar="ID", help="The campaign's id.")]
+NONE = "none"
+
+
+def _number(written: str) -> int | str:
+    if written == NONE:
+        return NONE
+    if not written.isdecimal():
+        raise typer.BadParameter(f"{written!r} is neither a whole number nor {NONE}")
+    return int(written)
+
+
+StartBy = Annotated[
+    str | None,
+    typer.Option(help="Start by then or not at all: 2027-03-01T12:00Z, or without Z as --at."),
+]
+SendWindow = Annotated[
+    str | None,
+    typer.Option(help="Send only in these hours of the tenant's day, such as 09:00-20:00."),
+]
+RateMax = Annotated[
+    Any, typer.Option(parser=_number, metavar="NUMBER", help="Provider requests in a window.")
+]
+RateWindow = Annotated[
+    Any,
+    typer.Option(
+        parser=_number,
+        metavar="NUMBER",
+        help="That window's length, in milliseconds; without it, 1000.",
+    ),
+]
 _WATCH_EVERY_S = 0.5
 _FACTS = (
     "id",
@@ -92,6 +122,10 @@ def create(
     timezone: Annotated[
         str | None, typer.Option(help="The time zone of an --at without Z, such as Europe/Athens.")
     ] = None,
+    start_by: StartBy = None,
+    send_window: SendWindow = None,
+    rate_max: RateMax = None,
+    rate_window_ms: RateWindow = None,
     tenant_name: TenantName = None,
     *,
     as_json: AsJson = False,
@@ -109,6 +143,10 @@ def create(
         traffic_account_id=account,
         scheduled_at=scheduled_at,
         timezone=timezone,
+        start_by=start_by,
+        send_window=_window(send_window),
+        rate_max=None if rate_max == NONE else rate_max,
+        rate_window_ms=None if rate_window_ms == NONE else rate_window_ms,
     )
     _order(tenant_name, lambda orders, tenant: orders.create_campaign(tenant, new), as_json)
 
@@ -172,6 +210,43 @@ def start(
         "batches": done.batches,
     }
     say_json(facts) if as_json else say_facts(facts)
+
+
+@campaign.command()
+def change(
+    campaign_id: CampaignId,
+    start_by: StartBy = None,
+    send_window: SendWindow = None,
+    rate_max: RateMax = None,
+    rate_window_ms: RateWindow = None,
+    tenant_name: TenantName = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Change by when a campaign starts, in which hours it is sent, and how fast.
+
+    It may be sending; the change counts from the next call on. What is left out
+    stays as it is; none takes a value away.
+
+    Example:
+    paceline campaign change 1 --send-window 09:00-20:00 --rate-max 5
+    paceline campaign change 1 --send-window none
+    """
+    given = {
+        "start_by": start_by,
+        "send_window": send_window,
+        "rate_max": rate_max,
+        "rate_window_ms": rate_window_ms,
+    }
+    read: dict[str, Callable[[Any], Any]] = {"send_window": _window}
+    changes = {
+        name: None if value == NONE else read.get(name, _as_it_is)(value)
+        for name, value in given.items()
+        if value is not None
+    }
+    if not changes:
+        raise typer.BadParameter("say what to change: --send-window, --rate-max, …")
+    _order(tenant_name, lambda orders, tenant: orders.change(tenant, campaign_id, changes), as_json)
 
 
 @campaign.command()
@@ -269,6 +344,20 @@ def _show(
     shown = here.order(lambda orders: carry_out(orders, tenant.id))
     document = Campaign.of(shown).model_dump(mode="json")
     say_json(document) if as_json else say_facts(_facts(document))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _window(written: str | None) -> dict[str, str] | None:
+    """Hours as the API has them, of hours such as 09:00-20:00."""
+    if written is None or written == NONE:
+        return None
+    since, dash, until = written.partition("-")
+    if not dash:
+        raise typer.BadParameter("--send-window is two times, such as 09:00-20:00")
+    return {"from": since.strip(), "until": until.strip()}
 
 
 def _facts(document: dict[str, Any]) -> dict[str, Any]:

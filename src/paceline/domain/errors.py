@@ -97,6 +97,12 @@ class EmptyAudienceError(InvalidInputError):
     code = "empty_audience"
 
 
+class TooLateError(ConflictError):
+    """A campaign is to start after the time by which it has to; it stays as it was."""
+
+    code = "too_late"
+
+
 class RateLimitExceeded(PacelineError):  # noqa: N818 - the name users know it by
     """Rate limit exceeded. Will retry after backoff."""
 

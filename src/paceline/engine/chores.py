@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from sqlalchemy import Connection
 
 from paceline.clock import Clock
-from paceline.domain.errors import EmptyAudienceError, NotFoundError, WrongStateError
+from paceline.domain.errors import (
+    EmptyAudienceError,
+    NotFoundError,
+    TooLateError,
+    WrongStateError,
+)
 from paceline.engine.rules import Rules
 from paceline.storage import (
     accounts,
@@ -99,12 +105,16 @@ class Chores:
             try:
                 launched = await self.database.write(self._start, campaign_id)
                 log.info("campaign_started", campaign_id=campaign_id, created=launched.created)
-            except EmptyAudienceError as error:
-                await self.database.write(campaigns.fail, campaign_id)
+            except (EmptyAudienceError, TooLateError) as error:
+                await self._fail(campaign_id, str(error))
                 log.warning("campaign_failed", campaign_id=campaign_id, error=str(error))
             except (WrongStateError, NotFoundError):
                 continue  # somebody else was there first
             self._wake()
+
+    async def _fail(self, campaign_id: int, why: str) -> None:
+        with suppress(WrongStateError, NotFoundError):  # somebody else was there first
+            await self.database.write(campaigns.fail, campaign_id, why)
 
     def _start(self, connection: Connection, campaign_id: int) -> Launched:
         batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from paceline.domain.contact import MAX_VALUE
 from paceline.domain.errors import InvalidInputError, Problem
-from paceline.domain.phone import PhoneError, parse
+from paceline.domain.phone import PhoneError, parse, region_of
 from paceline.engine.sheets import rows_of
 from paceline.engine.sheets.faults import MAX_COLUMNS, unusable
 from paceline.storage.imports import StagedContact
@@ -195,7 +195,8 @@ def _contact(
     if problems:
         return ContactRow(row, cells, None, problems)
     first_name, last_name = values.pop(_FIRST, None), values.pop(_LAST, None)
-    return ContactRow(row, cells, StagedContact(row, phone, first_name, last_name, values))
+    contact = StagedContact(row, phone, first_name, last_name, values, region_of(phone))
+    return ContactRow(row, cells, contact)
 
 
 def _misshapen(row: int, cells: list[str], columns: list[Column]) -> list[Problem]:

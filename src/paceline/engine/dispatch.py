@@ -25,11 +25,13 @@ from paceline.engine.together import Together
 from paceline.providers.base import PermitVoidError, PreparedCall, Provider
 from paceline.storage import (
     accounts,
+    apart,
     batches,
     frequency,
     intents,
     opt_outs,
     outcomes,
+    postponed,
     scouts,
     suppressions,
 )
@@ -40,7 +42,17 @@ from paceline.storage.limits import Strategy
 from paceline.storage.outcomes import Result
 from paceline.storage.sealing import SecretError
 from paceline.storage.turns import LOOKAHEAD_MS
-from paceline.storage.wishes import Gone, Intent, Lost, Stale, TooOften, Wait, Wish
+from paceline.storage.wishes import (
+    Gone,
+    Intent,
+    Lost,
+    Stale,
+    TakeApart,
+    TooOften,
+    Untimely,
+    Wait,
+    Wish,
+)
 from paceline.telemetry import get_logger
 
 log = get_logger("dispatch")
@@ -218,10 +230,8 @@ class _Trip:
             while not self.dispatcher.stopping:
                 async with self.dispatcher.places:
                     intent = await self._send(call)
-                if isinstance(intent, TooOften):
-                    return await self._drop_who_had_enough()
                 if not isinstance(intent, Wait):
-                    return isinstance(intent, Stale)
+                    return await self._after_the_gate(intent)
                 call.release()
                 if not await self._waited(intent):
                     return False
@@ -237,6 +247,21 @@ class _Trip:
         dropped, left = await self.database.write(frequency.drop, self.batch)
         log.info("recipients_dropped", batch_id=self.batch.id, frequency_cap=len(dropped))
         return left > 0
+
+    async def _after_the_gate(self, intent: Intent) -> bool:
+        """What is left to do when the batch is not at the gate any more; True: render it again."""
+        match intent:
+            case TakeApart(most=None):
+                await self.database.write(apart.by_region, self.batch)
+                return True
+            case TakeApart(most=int(most)):
+                await self.database.write(apart.to_size, self.batch, most)
+                return True
+            case TooOften():
+                return await self._drop_who_had_enough()
+            case Untimely():
+                await self.database.write(postponed.alike, self.batch, intent)
+        return isinstance(intent, Stale)
 
     async def _prepared(self, provider: Provider) -> PreparedCall:
         """The call to its last byte. A large one is rendered in a thread: the event loop has
@@ -277,7 +302,8 @@ class _Trip:
         Raises:
             RateLimitExceeded: strategy ``backoff``, where a full window fails the try.
         """
-        if self.rules.pacing.strategy is Strategy.BACKOFF:
+        own_speed = wait.denied.held_by == "campaign"  # which is there to be kept, not to fail
+        if self.rules.pacing.strategy is Strategy.BACKOFF and not own_speed:
             raise RateLimitExceeded(wait.denied.tenant_remaining, wait.denied.account_remaining)
         if wait.for_ms > _LONGEST_GATE_MS:
             await self.database.write(batches.give_back, self.batch)

@@ -19,6 +19,7 @@ from paceline.domain.template import (
     written_out,
 )
 from paceline.engine.audiences import rule_problems
+from paceline.engine.pace import FIELDS, too_early, values_of, window_without_rate
 from paceline.engine.schedule import moment
 from paceline.storage import accounts, contacts, lists, tenants
 from paceline.storage.database import AnyRow, now
@@ -40,6 +41,7 @@ _NO_TEST = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCampaign:
     """A campaign as somebody describes it. ``scheduled_at`` is ISO 8601; see ``schedule.moment``.
+    From ``start_by`` on: see ``pace.FIELDS``.
 
     No ``list_id``: all the tenant's contacts. ``segment_id`` or ``filter`` (JSON or a text): only
     those of them whom it means. ``exclude_campaign_ids``: nobody who has a message of these. No
@@ -56,6 +58,10 @@ class NewCampaign:
     traffic_account_id: int | None = None
     scheduled_at: str | None = None
     timezone: str | None = None
+    start_by: str | None = None
+    send_window: Mapping[str, str] | None = None
+    rate_max: int | None = None
+    rate_window_ms: int | None = None
 
 
 def campaign_values(
@@ -97,6 +103,11 @@ def campaign_values(
     problems += faults
     scheduled_at, faults = _scheduled_at(connection, new)
     problems += faults
+    given = {name: getattr(new, name) for name in FIELDS}
+    how, faults = values_of(given, new.timezone)
+    problems += faults
+    problems += window_without_rate(how)
+    problems += too_early(connection, how.get("start_by"), scheduled_at)
     if problems or account is None:
         raise InvalidInputError("The campaign cannot be made.", tuple(problems))
     return {
@@ -110,6 +121,7 @@ def campaign_values(
         "exclude_campaign_ids": new.exclude_campaign_ids,
         "scheduled_at": scheduled_at,
         "timezone": new.timezone,
+        **how,
     }
 
 
@@ -249,8 +261,8 @@ def _list_problems(connection: Connection, tenant_id: int, list_id: int) -> Iter
 
 def _scheduled_at(connection: Connection, new: NewCampaign) -> tuple[int | None, list[Problem]]:
     if new.scheduled_at is None:
-        unused = Problem("timezone", "has no effect without scheduled_at")
-        return None, [] if new.timezone is None else [unused]
+        unused = Problem("timezone", "has no effect without scheduled_at or start_by")
+        return None, [] if new.timezone is None or new.start_by is not None else [unused]
     try:
         at = moment(new.scheduled_at, new.timezone)
         refuse_past(connection, at)

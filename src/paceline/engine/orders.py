@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +17,7 @@ from paceline.domain.errors import (
     SimulatorOnlyError,
     WrongStateError,
 )
+from paceline.engine import pace
 from paceline.engine.drafts import (
     NewCampaign,
     account_for,
@@ -27,6 +28,7 @@ from paceline.engine.drafts import (
     single_text_problems,
 )
 from paceline.engine.erased_numbers import ErasedNumbers
+from paceline.engine.pace import too_early
 from paceline.engine.rules import Rules
 from paceline.engine.schedule import moment
 from paceline.engine.waiting import Waiting, waiting_for
@@ -122,25 +124,39 @@ class Orders:
         return shown
 
     async def enqueue(
-        self, tenant_id: int, campaign_id: int, *, once: Once | None = None
+        self,
+        tenant_id: int,
+        campaign_id: int,
+        *,
+        start_by: str | None = None,
+        once: Once | None = None,
     ) -> Enqueued:
-        """Start a draft or scheduled campaign, or let a paused one go on.
+        """Start a draft or scheduled campaign, or let a paused one go on. ``start_by``: the order
+        is not meant any more after this moment; a paused one has started.
 
         Raises:
             NotFoundError: this tenant has no such campaign.
             WrongStateError: it is none of the three.
             EmptyAudienceError: nobody may be sent to; it stays as it was.
+            TooLateError: its ``start_by`` or the order's has passed; it stays as it was.
+            InvalidInputError: ``start_by`` cannot be read.
         """
+        by = None if start_by is None else moment(start_by, None, where="start_by")
         enqueued = await self.database.write(
-            idempotency.run, tenant_id, once, self._enqueue, tenant_id, campaign_id
+            idempotency.run, tenant_id, once, self._enqueue, tenant_id, campaign_id, by
         )
         self.wake()
         return enqueued
 
     async def schedule(
-        self, tenant_id: int, campaign_id: int, scheduled_at: str, timezone: str | None = None
+        self,
+        tenant_id: int,
+        campaign_id: int,
+        scheduled_at: str,
+        timezone: str | None = None,
+        start_by: str | None = None,
     ) -> Shown:
-        """Set the time at which a campaign starts.
+        """Set the time at which a campaign starts, and the latest at which it may if need be.
 
         Raises:
             NotFoundError: this tenant has no such campaign.
@@ -148,9 +164,12 @@ class Orders:
             InvalidInputError: the time cannot be read or has passed.
         """
         at = moment(scheduled_at, timezone)
+        latest = None if start_by is None else moment(start_by, timezone, where="start_by")
 
         def change(connection: Connection) -> Standing:
             refuse_past(connection, at)
+            if problems := tuple(too_early(connection, latest, at)):
+                raise InvalidInputError("The campaign cannot start so.", problems)
             return self._changed(
                 connection,
                 tenant_id,
@@ -158,6 +177,7 @@ class Orders:
                 CampaignVerb.SCHEDULE,
                 scheduled_at=at,
                 timezone=timezone,
+                start_by=latest,
             )
 
         shown = self._shown(await self.database.write(change))
@@ -167,8 +187,30 @@ class Orders:
     async def unschedule(self, tenant_id: int, campaign_id: int) -> Shown:
         """Make a scheduled campaign a draft again."""
         return await self._change(
-            tenant_id, campaign_id, CampaignVerb.UNSCHEDULE, scheduled_at=None, timezone=None
+            tenant_id,
+            campaign_id,
+            CampaignVerb.UNSCHEDULE,
+            scheduled_at=None,
+            timezone=None,
+            start_by=None,
         )
+
+    async def change(self, tenant_id: int, campaign_id: int, given: Mapping[str, Any]) -> Shown:
+        """Change how a campaign is sent (``pace.FIELDS``), also while it is.
+
+        Raises:
+            NotFoundError: this tenant has no such campaign.
+            WrongStateError: it is over.
+            InvalidInputError: with every fault; nothing is changed.
+        """
+
+        def change(connection: Connection) -> Standing:
+            pace.change(connection, tenant_id, campaign_id, given)
+            return standings.of(connection, tenant_id, campaign_id)
+
+        shown = self._shown(await self.database.write(change))
+        self.wake()
+        return shown
 
     async def pause(self, tenant_id: int, campaign_id: int) -> Shown:
         """Write no new intent for a campaign; calls in flight finish."""
@@ -257,9 +299,11 @@ class Orders:
         text: str,
         sender: str | None = None,
         traffic_account_id: int | None = None,
+        respect_quiet_hours: bool = False,
         once: Once | None = None,
     ) -> AnyRow:
-        """Queue one message without a campaign; return its row as ``messages.get`` gives it.
+        """Queue one message without a campaign; return its row as ``messages.get`` gives it. Unless
+        it is to ``respect_quiet_hours`` it goes at any time: it is mostly what somebody waits for.
 
         Raises:
             InvalidInputError: with every fault, a suppressed number among them.
@@ -280,7 +324,13 @@ class Orders:
         def queue(connection: Connection) -> AnyRow:
             self.erased_numbers.refuse(connection, tenant_id, number, where="to")
             message_id = messages.add_single(
-                connection, tenant_id, to=number, text=text, sender=sender, account_id=account_id
+                connection,
+                tenant_id,
+                to=number,
+                text=text,
+                sender=sender,
+                account_id=account_id,
+                respect_quiet_hours=respect_quiet_hours,
             )
             return messages.get(connection, tenant_id, message_id)
 
@@ -301,7 +351,9 @@ class Orders:
         self.wake()
         return self._shown(standing)
 
-    def _enqueue(self, connection: Connection, tenant_id: int, campaign_id: int) -> Enqueued:
+    def _enqueue(
+        self, connection: Connection, tenant_id: int, campaign_id: int, by: int | None
+    ) -> Enqueued:
         self._may_touch(connection, tenant_id, campaign_id)
         status = campaigns.get(connection, tenant_id, campaign_id).status
         startable = allowed_from(CampaignVerb.START)
@@ -318,6 +370,7 @@ class Orders:
             batch_size=batch_size,
             chunk=self.rules.launch_chunk,
             actor=self.actor,
+            by=by,
         )
         return Enqueued(campaign_id, launched.created, launched.batches)
 

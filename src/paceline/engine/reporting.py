@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from paceline.domain import parts as counter
 from paceline.domain.campaign import FINAL
 from paceline.domain.cost import Cost
-from paceline.domain.hours import hour_of, hours
+from paceline.domain.hourly import hour_of, hours
 from paceline.engine.previewing import text_with_empty_token
 from paceline.storage import reports
 from paceline.storage.database import AnyRow

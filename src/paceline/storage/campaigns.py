@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -10,11 +10,11 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from paceline.domain import campaign as domain
 from paceline.domain import segment_json
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
-from paceline.domain.errors import NotFoundError
+from paceline.domain.errors import NotFoundError, WrongStateError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.domain.segment import Filter
 from paceline.domain.webhook_event import EventType
-from paceline.storage import audit_log, counters, segments, webhook_events
+from paceline.storage import audit_log, counters, postponed, segments, webhook_events
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, campaigns, lists, messages
 
@@ -44,8 +44,14 @@ def create(
     actor: str = audit_log.SYSTEM,
     parent_id: int | None = None,
     parent_reasons: Sequence[str] | None = None,
+    start_by: int | None = None,
+    window_from: int | None = None,
+    window_until: int | None = None,
+    rate_max: int | None = None,
+    rate_window_ms: int | None = None,
 ) -> AnyRow:
-    """Make a campaign: a draft, or scheduled when it has a time.
+    """Make a campaign: a draft, or scheduled when it has a time. From ``start_by`` on as
+    ``set_pace``.
 
     Args:
         connection: of a write transaction.
@@ -63,6 +69,11 @@ def create(
         actor: for the audit log.
         parent_id: the campaign whose failed messages it sends again.
         parent_reasons: those that failed for one of these reasons.
+        start_by: it starts by then or not at all; this and the rest as ``set_pace``.
+        window_from: the minute of the tenant's day from which on it is sent.
+        window_until: the one at which that ends.
+        rate_max: calls of its own in a window.
+        rate_window_ms: that window.
 
     Raises:
         NotFoundError: this tenant has no such list or segment.
@@ -96,6 +107,11 @@ def create(
             "created_at": at,
             "updated_at": at,
             **rule,
+            "start_by": start_by,
+            "window_from": window_from,
+            "window_until": window_until,
+            "rate_max": rate_max,
+            "rate_window_ms": rate_window_ms,
         },
     ).scalar_one()
     log(connection, tenant_id, campaign_id, "add", actor, scheduled_at=scheduled_at)
@@ -175,10 +191,45 @@ def change(
     return get(connection, tenant_id, campaign_id)
 
 
-def fail(connection: Connection, campaign_id: int) -> None:
-    """Fail a scheduled campaign that has nobody to send to."""
+def lock_unfinished(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
+    """Lock a campaign, against intents too, that has something to send yet.
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's.
+        WrongStateError: it is over.
+    """
+    query = select(campaigns).where(campaigns.c.id == campaign_id)
+    row = connection.execute(
+        query.where(campaigns.c.tenant_id == tenant_id).with_for_update()
+    ).first()
+    if row is None:
+        raise NotFoundError("campaign", campaign_id)
+    if row.status in domain.FINAL:
+        unfinished = tuple(each for each in CampaignStatus if each not in domain.FINAL)
+        raise WrongStateError("change", row.status, unfinished)
+    return row
+
+
+def set_pace(
+    connection: Connection, tenant_id: int, campaign_id: int, values: Mapping[str, Any]
+) -> None:
+    """Set how a campaign is sent, of a row that is locked: ``start_by``, ``window_from`` and
+    ``window_until``, ``rate_max`` and ``rate_window_ms``. What waits for its window asks anew.
+    """
+    if not values:
+        return
+    connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.tenant_id == tenant_id)
+        .values(**values, updated_at=now(connection))
+    )
+    postponed.look_again(connection, tenant_id, campaign_id)
+
+
+def fail(connection: Connection, campaign_id: int, why: str) -> None:
+    """Fail a scheduled campaign that has nobody to send to, or is too late."""
     row = lock_for(connection, None, campaign_id, CampaignVerb.FAIL)
-    _set(connection, row.id, CampaignStatus.FAILED, completed_at=now(connection))
+    _set(connection, row.id, CampaignStatus.FAILED, completed_at=now(connection), error=why)
     log(connection, row.tenant_id, row.id, CampaignVerb.FAIL, audit_log.SYSTEM)
     webhook_events.campaign(connection, row.id, EventType.CAMPAIGN_FAILED)
 

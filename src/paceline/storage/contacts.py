@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from paceline.domain.contact import MAX_ATTRIBUTES, TOO_MANY
 from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError
+from paceline.domain.phone import region_of
 from paceline.storage.among import among
 from paceline.storage.database import AnyRow, is_postgres, now
 from paceline.storage.schema import contacts, list_members
@@ -39,6 +40,7 @@ def create(
         "first_name": first_name,
         "last_name": last_name,
         "attributes": dict(attributes or {}),
+        "region": region_of(phone),
         "created_at": at,
         "updated_at": at,
     }
@@ -97,6 +99,8 @@ def change(
     if row is None:
         raise NotFoundError("contact", contact_id)
     changes = dict(values)
+    if "phone" in changes:
+        changes["region"] = region_of(changes["phone"])
     if "attributes" in changes:
         merged = row.attributes | changes["attributes"]
         changes["attributes"] = {name: text for name, text in merged.items() if text is not None}

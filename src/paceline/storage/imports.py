@@ -54,6 +54,8 @@ class StagedContact:
     first_name: str | None
     last_name: str | None
     attributes: dict[str, str]
+    region: str | None = None
+    """The country of the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def _values(contact: StagedContact) -> dict[str, Any]:
         "first_name": contact.first_name,
         "last_name": contact.last_name,
         "attributes": _json(contact.attributes),
+        "region": contact.region,
     }
 
 
@@ -241,7 +244,7 @@ def forget_stale(connection: Connection, *, older_than_ms: int) -> int:
 
 
 def _upsert(connection: Connection, staged: Any, at: int) -> Any:
-    columns = ["tenant_id", "phone", "first_name", "last_name", "attributes"]
+    columns = ["tenant_id", "phone", "first_name", "last_name", "attributes", "region"]
     rows = (
         select(*(import_rows.c[name] for name in columns), literal(at), literal(at))
         .where(staged)
@@ -256,6 +259,7 @@ def _upsert(connection: Connection, staged: Any, at: int) -> Any:
             "first_name": func.coalesce(given.first_name, contacts.c.first_name),
             "last_name": func.coalesce(given.last_name, contacts.c.last_name),
             "attributes": _merged_attributes(connection, contacts.c.attributes, given.attributes),
+            "region": given.region,
             "updated_at": at,
         },
     )
@@ -265,7 +269,7 @@ _OF_SAME_NUMBER = and_(
     contacts.c.tenant_id == import_rows.c.tenant_id, contacts.c.phone == import_rows.c.phone
 )
 _WHOSE = ("import_id", "tenant_id", "created_at")
-_OF_ROW = ("row", "phone", "first_name", "last_name", "attributes")
+_OF_ROW = ("row", "phone", "first_name", "last_name", "attributes", "region")
 _ROWS = (
     func.jsonb_to_recordset(cast(bindparam("rows"), postgresql.JSONB))
     .table_valued(*(column(name, import_rows.c[name].type) for name in _OF_ROW))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Subquery,
+    bindparam,
     cast,
     delete,
     func,
@@ -30,12 +31,13 @@ from sqlalchemy import (
 from sqlalchemy import Text as TextType
 from sqlalchemy.exc import IntegrityError
 
+from paceline.clock import iso
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
-from paceline.domain.errors import EmptyAudienceError, NotFoundError
+from paceline.domain.errors import EmptyAudienceError, NotFoundError, TooLateError
 from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.template import compile_text
 from paceline.domain.webhook_event import EventType
-from paceline.storage import audience, audit_log, counters, resends, webhook_events
+from paceline.storage import audience, audit_log, by_region, counters, resends, webhook_events
 from paceline.storage.audience import SUPPRESSED, Rule
 from paceline.storage.batches import BLOCK, new_block, open_lane
 from paceline.storage.campaigns import lock_for, log
@@ -49,6 +51,7 @@ from paceline.storage.schema import (
     messages,
     tenants,
 )
+from paceline.storage.timing import is_quiet_sometimes
 
 CHUNK = 5_000
 """Contacts a transaction takes. Small, so that the commits of those who send beside it do not wait
@@ -80,6 +83,7 @@ def start(
     batch_size: int,
     chunk: int | None = None,
     actor: str = audit_log.SYSTEM,
+    by: int | None = None,
 ) -> Launched:
     """Start a campaign: its status changes and its first chunk is written, or neither.
 
@@ -90,14 +94,17 @@ def start(
         batch_size: messages per batch.
         chunk: contacts in it; None: ``CHUNK``.
         actor: who starts it, for the audit log.
+        by: the moment after which it must not start, beside its own ``start_by``.
 
     Raises:
         NotFoundError: this tenant has no such campaign.
         WrongStateError: it is neither draft nor scheduled.
         EmptyAudienceError: nobody may be sent to; the campaign stays as it was.
+        TooLateError: the time by which it has to start has passed; it stays as it was.
     """
     resends.lock_family(connection, campaign_id)
     campaign = lock_for(connection, tenant_id, campaign_id, CampaignVerb.START)
+    _refuse_late(connection, campaign.start_by, by)
     at = now(connection)
     rule = audience.rule_of(connection, campaign, at)
     eligible = _eligible(connection, campaign, rule, after=0, until=None).subquery()
@@ -131,6 +138,13 @@ def start(
     return launched
 
 
+def _refuse_late(connection: Connection, *latest: int | None) -> None:
+    at = now(connection)
+    for moment in latest:
+        if moment is not None and at > moment:
+            raise TooLateError(f"It had to start by {iso(moment)}, and now it is {iso(at)}.")
+
+
 def write_chunk(
     connection: Connection, campaign_id: int, *, chunk: int | None = None
 ) -> Launched | None:
@@ -151,20 +165,22 @@ def write_chunk(
         return None
     if campaign.parent_id is not None:
         resends.lock_family(connection, campaign_id)
-    opt_outs = connection.execute(
-        select(tenants.c.opt_outs).where(tenants.c.id == campaign.tenant_id)
-    ).scalar_one()
+    tenant = connection.execute(_TENANT, {"tenant": campaign.tenant_id}).one()
     # From here on every statement sees at least the suppressions that `opt_outs` counts.
     chunk = CHUNK if chunk is None else chunk
     rule = audience.rule_of(connection, campaign, campaign.started_at)
     cursor, finished = _next_contacts(connection, campaign, rule, launch, chunk)
     first = new_block(connection)
     at = now(connection)
-    people = _eligible(connection, campaign, rule, after=launch.cursor, until=cursor)
+    people = _eligible(connection, campaign, rule, after=launch.cursor, until=cursor).subquery()
+    quiet = is_quiet_sometimes(tenant)
+    in_batches = by_region.in_batches if quiet else _in_batches
     created = _insert_messages(
-        connection, campaign, people.subquery(), first, launch.batch_size, at
+        connection, campaign, in_batches(people, first, launch.batch_size), at
     )
-    written = _insert_batches(connection, campaign, first, opt_outs, at)
+    written = _insert_batches(connection, campaign, first, tenant.opt_outs, at)
+    if quiet:
+        by_region.label(connection, first, first + BLOCK - 1)
     _advance(connection, campaign_id, cursor, finished=finished)
     if counters.lock(connection, campaign_id) == CampaignStatus.CANCELLED:
         raise LaunchStoppedError(campaign_id)
@@ -294,6 +310,7 @@ def _eligible(
             contacts.c.id.label("contact_id"),
             contacts.c.phone,
             merge_values.label("merge_values"),
+            contacts.c.region,
         )
         .select_from(audience.members(campaign.list_id))
         .where(
@@ -324,19 +341,22 @@ def snapshot(connection: Connection, fields: Iterable[str]) -> ColumnElement[Any
     return func.json_object(*pairs)
 
 
-def _insert_messages(
-    connection: Connection, campaign: Any, people: Subquery, first: int, size: int, at: int
-) -> int:
-    """One message per person; ``size`` in a row share a batch id.
+def _in_batches(people: Subquery, first: int, size: int) -> Subquery:
+    """The people with a ``batch_id``, which ``size`` in a row share."""
+    number = func.row_number().over(order_by=people.c.id) - 1
+    return select(people, (literal(first) + number // literal(size)).label("batch_id")).subquery()
+
+
+def _insert_messages(connection: Connection, campaign: Any, people: Subquery, at: int) -> int:
+    """One message per person, in the batch of their ``batch_id``.
 
     A number can be there already: it was another contact's when that one's chunk was written. To
     look for that at every row costs PostgreSQL a third of a launch, so it is done where it is so.
     """
-    number = func.row_number().over(order_by=people.c.id) - 1
     columns = {
         "tenant_id": literal(campaign.tenant_id),
         "campaign_id": literal(campaign.id),
-        "batch_id": literal(first) + number // literal(size),
+        "batch_id": people.c.batch_id,
         "contact_id": people.c.contact_id,
         "phone": people.c.phone,
         "merge_values": people.c.merge_values,
@@ -374,4 +394,7 @@ def _insert_batches(
     return connection.execute(insert(batches).from_select(list(columns), rows)).rowcount
 
 
+_TENANT = select(tenants.c.opt_outs, tenants.c.quiet_from, tenants.c.quiet_until).where(
+    tenants.c.id == bindparam("tenant")
+)
 _UNDER_WAY = select(launches.c.campaign_id)

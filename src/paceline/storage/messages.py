@@ -21,8 +21,10 @@ from sqlalchemy import (
     select,
 )
 
+from paceline.domain import zones
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus
+from paceline.domain.phone import region_of
 from paceline.storage import suppressions
 from paceline.storage.batches import new_block, open_lane
 from paceline.storage.database import AnyRow, now
@@ -48,9 +50,11 @@ def add_single(
     sender: str,
     account_id: int,
     merge_values: str | None = None,
+    respect_quiet_hours: bool = False,
 ) -> int:
     """Queue one message without a campaign; return its id. ``merge_values`` are what the tags of
-    its text stand for, as JSON text.
+    its text stand for, as JSON text. Its batch has a region only if it is to
+    ``respect_quiet_hours``.
 
     Raises:
         InvalidInputError: the number is suppressed for this tenant.
@@ -69,6 +73,7 @@ def add_single(
             "status": BatchStatus.QUEUED,
             "size": 1,
             "seen_opt_outs": opt_outs,
+            "region": (region_of(to) or zones.UNKNOWN) if respect_quiet_hours else None,
             "created_at": at,
             "updated_at": at,
         },

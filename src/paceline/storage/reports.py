@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from paceline.domain.cost import PriceTable
-from paceline.domain.hours import QUARTER_MS
+from paceline.domain.hourly import QUARTER_MS
 from paceline.domain.message import Delivery, MessageStatus
 from paceline.storage import campaigns, prices
 from paceline.storage.database import AnyRow, now

@@ -98,6 +98,7 @@ def eligible(
             contacts.c.id.label("contact_id"),
             contacts.c.phone,
             merge_values.label("merge_values"),
+            contacts.c.region,
         )
         .join(
             contacts,

@@ -29,12 +29,13 @@ _ERROR = "The database was put back from a backup: it may have been sent after t
 def spend_windows(connection: Connection) -> None:
     """Count every recorded permit as used just now: nobody knows how long we were away."""
     at = now(connection)
-    for table in (tenants, traffic_accounts):
+    for table in (tenants, traffic_accounts, campaigns):
         _spend_windows_of(connection, table, at)
 
 
 def _spend_windows_of(connection: Connection, table: Table, at: int) -> None:
-    for row in connection.execute(select(table.c.id, table.c.grants)).all():
+    used = select(table.c.id, table.c.grants).where(table.c.grants != "")
+    for row in connection.execute(used).all():
         window = Window.decode(row.grants)
         if window.grants:
             spent = limits.just_used(window, at).encode()

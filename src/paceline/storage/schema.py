@@ -349,6 +349,7 @@ campaigns = Table(
     _maybe("scheduled_at"),
     Column("timezone", String(64)),
     _maybe("start_by"),
+    Column("error", Text),
     Column("window_from", Integer),
     Column("window_until", Integer),
     Column("rate_max", Integer),
@@ -378,8 +379,8 @@ campaigns = Table(
     comment="`sent` is sent, `processed` = sent + failed; every counter equals its rows. `filter`: "
     "the segment's as the launch read it. `parent_id`: it is sent again to those whom that "
     "campaign failed to reach, for `parent_reasons`. `start_by`: it starts by then or not at all. "
-    "`window_*`: the minutes of the tenant's day in which it is sent. `grants`: the sliding window "
-    "of its own speed.",
+    "`error`: why it failed. `window_*`: the minutes of the tenant's day in which it is sent. "
+    "`grants`: the sliding window of its own speed.",
     **NEVER_REUSED,
 )
 
@@ -418,6 +419,7 @@ batches = Table(
     _maybe("doubt_since"),
     _count("fence"),
     Column("due_at", BigInteger, nullable=False, server_default="0"),
+    Column("waits_for", String(12)),
     _maybe("lease_until"),
     Column("seen_opt_outs", BigInteger, nullable=False, server_default="0"),
     Column("region", String(2)),
@@ -458,10 +460,12 @@ batches = Table(
         postgresql_where=text("status = 'queued' AND due_at > 0"),
     ),
     Index("batches_campaign", "campaign_id", "status"),
-    comment="`due_at` 0: as soon as possible. `fence` rises at each reservation; a result is "
-    "recorded only under the fence it was sent with. `confirm_at`: when to ask the provider what "
-    "became of it. `sibling_id`: the other half of a batch that was rejected whole, `rejected`: "
-    "why this half was, too, while the other is undecided.",
+    comment="`due_at` 0: as soon as possible. `waits_for`: what a queued batch waits for until "
+    "then, if it is another time of the day. `region`: the country of all its numbers (ZZ: none); "
+    "NULL: nobody has looked, or a single message that goes at any time. `fence` rises at each "
+    "reservation; a result is recorded only under the fence it was sent with. `confirm_at`: when "
+    "to ask the provider what became of it. `sibling_id`: the other half of a batch that was "
+    "rejected whole, `rejected`: why this half was, too, while the other is undecided.",
 )
 
 messages = Table(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from paceline.domain.errors import ConflictError, NotFoundError
 from paceline.domain.scope import OF_A_TENANT, Scope
-from paceline.storage import audit_log
+from paceline.storage import audit_log, postponed
 from paceline.storage.database import READ_AT, AnyRow, insert_new, now, read_at
 from paceline.storage.schema import api_keys, tenants
 
@@ -21,6 +21,8 @@ _HINT_LENGTH = 11
 """``pl_`` or ``pt_`` and eight characters: they tell keys apart, and are worth nothing alone."""
 _USE_NOTED_EVERY_MS = 60_000
 _NOT_LOGGED = frozenset({"sender", "stop_reply", "start_reply", "help_reply"})
+_TIMING = frozenset({"timezone", "quiet_from", "quiet_until", "daily_cap"})
+"""Columns by which batches wait for another time of the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +134,16 @@ def loggable(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def change(connection: Connection, tenant_id: int, values: Mapping[str, Any]) -> AnyRow:
-    """Change columns of a tenant, its limits among them; they hold from the next intent on.
+    """Change columns of a tenant, its limits among them; they hold from the next intent on, also
+    for what waits for another time of the day.
 
     Raises:
         NotFoundError: there is none with this id.
     """
     if values:
         connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(**values))
+    if not _TIMING.isdisjoint(values):
+        postponed.look_again(connection, tenant_id)
     return get(connection, tenant_id)
 
 

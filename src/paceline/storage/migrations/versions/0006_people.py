@@ -38,6 +38,23 @@ _COMMENTS = {
             "do. `test`: it reaches nobody but the simulator."
         ),
     ),
+    "batches": (
+        (
+            "`due_at` 0: as soon as possible. `fence` rises at each reservation; a result is "
+            "recorded only under the fence it was sent with. `confirm_at`: when to ask the provider "
+            "what became of it. `sibling_id`: the other half of a batch that was rejected whole, "
+            "`rejected`: why this half was, too, while the other is undecided."
+        ),
+        (
+            "`due_at` 0: as soon as possible. `waits_for`: what a queued batch waits for until then, "
+            "if it is another time of the day. `region`: the country of all its numbers (ZZ: none); "
+            "NULL: nobody has looked, or a single message that goes at any time. `fence` rises at "
+            "each reservation; a result is recorded only under the fence it was sent with. "
+            "`confirm_at`: when to ask the provider what became of it. `sibling_id`: the other half "
+            "of a batch that was rejected whole, `rejected`: why this half was, too, while the other "
+            "is undecided."
+        ),
+    ),
     "contacts": (
         None,
         "`region`: the country of the number (ISO 3166), where it has one.",
@@ -48,8 +65,8 @@ _COMMENTS = {
             "`sent` is sent, `processed` = sent + failed; every counter equals its rows. "
             "`filter`: the segment's as the launch read it. `parent_id`: it is sent again to "
             "those whom that campaign failed to reach, for `parent_reasons`. `start_by`: it "
-            "starts by then or not at all. `window_*`: the minutes of the tenant's day in which"
-            " it is sent. `grants`: the sliding window of its own speed."
+            "starts by then or not at all. `error`: why it failed. `window_*`: the minutes of the "
+            "tenant's day in which it is sent. `grants`: the sliding window of its own speed."
         ),
     ),
 }
@@ -139,6 +156,8 @@ def _columns() -> list[tuple[str, sa.Column[Any]]]:
         ("api_keys", sa.Column("test", sa.Boolean(), server_default=sa.false(), nullable=False)),
         ("api_keys", sa.Column("expires_at", MOMENT)),
         ("batches", sa.Column("region", sa.String(2))),
+        ("batches", sa.Column("waits_for", sa.String(12))),
+        ("campaigns", sa.Column("error", sa.Text())),
         ("campaigns", sa.Column("segment_id", ID)),
         ("campaigns", sa.Column("filter", JSON)),
         ("campaigns", sa.Column("excluded_campaigns", JSON)),
