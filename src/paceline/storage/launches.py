@@ -133,7 +133,7 @@ def start(
     open_lane(connection, campaign.account_id, campaign.tenant_id)
     launched = write_chunk(connection, campaign.id, chunk=chunk)
     assert launched is not None  # noqa: S101 - its row was inserted above
-    log(connection, campaign.tenant_id, campaign.id, CampaignVerb.START, actor, audience=audience)
+    log(connection, campaign.tenant_id, campaign.id, CampaignVerb.START, actor, audience=expected)
     webhook_events.campaign(connection, campaign.id, EventType.CAMPAIGN_STARTED)
     return launched
 
