@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paceline.domain.scope import Scope
 from paceline.storage import accounts, tenants
 from tests.acceptance.world import World, world
 from tests.api.serving import Caller
@@ -23,7 +24,7 @@ async def made(caller: Caller, path: str, body: Any) -> Any:
 
 async def operator(w: World) -> Caller:
     row = await w.database.write(tenants.keep, "operator")
-    scopes = ["read", "send", "manage", "admin"]
+    scopes = list(Scope)
     _, secret = await w.database.write(tenants.create_key, row.id, name="op", scopes=scopes)
     return await keyed(w, secret)
 
@@ -72,7 +73,7 @@ async def test_a_tenant_from_its_making_to_its_first_campaign(database_url: str)
         await made(till, f"/api/campaigns/{draft['id']}/enqueue", None)
         w.call = manager
         await w.completed(draft["id"])
-        assert {each.source for each in w.simulator.log.acceptances()} == {"SHOP"}
+        assert {each.sender for each in w.simulator.log.acceptances()} == {"SHOP"}
         assert (await till("GET", f"/api/campaigns/{draft['id']}")).status == 403
 
         actions = [
@@ -164,7 +165,7 @@ async def test_a_test_key_reaches_the_simulator_and_nobody_else(database_url: st
         draft = await made(test, "/api/campaigns", {"name": "Try", "text": "Hello"})
         await made(test, f"/api/campaigns/{draft['id']}/enqueue", None)
         await w.completed(draft["id"])
-        assert {each.source for each in w.simulator.log.acceptances()} == {"TEST"}
+        assert {each.sender for each in w.simulator.log.acceptances()} == {"TEST"}
         assert len(w.provider_numbers()) == PEOPLE
         live = await w.draft()
         refused = await test("POST", f"/api/campaigns/{live}/enqueue")

@@ -107,7 +107,12 @@ async def serving(database_url: str, **environ: str) -> AsyncIterator[Api]:
     database = Database(sqlalchemy_url(database_url))
     migrate.upgrade(database)
     settings = load(
-        {"PACELINE_DEFAULT_COUNTRY": "GB", "PACELINE_SECRET": "a secret of the API", **environ}
+        {
+            "PACELINE_DEFAULT_COUNTRY": "GB",
+            "PACELINE_SECRET": "a secret of the API",
+            "PACELINE_API_RATE_MAX": "0",
+            **environ,
+        }
     )
     account = await database.write(accounts.keep, name="main", values=ACCOUNT)
     async with aiohttp.ClientSession() as session:
