@@ -152,10 +152,7 @@ _LOCK = (
 )
 _OF_IMPORT = import_changes.c.import_id == bindparam("which")
 _CHANGES = (
-    select(import_changes)
-    .where(_OF_IMPORT)
-    .order_by(import_changes.c.contact_id)
-    .with_for_update()
+    select(import_changes).where(_OF_IMPORT).order_by(import_changes.c.contact_id).with_for_update()
 )
 _ANY_LEFT = select(import_changes.c.contact_id).where(_OF_IMPORT).limit(1)
 _FORGET = delete(import_changes).where(_OF_IMPORT, among(import_changes.c.contact_id, "ids"))
