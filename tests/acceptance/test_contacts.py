@@ -33,7 +33,7 @@ async def post(w: World, path: str, body: Any = None, **kwargs: Any) -> Any:
 async def test_a_workbook_is_tried_imported_looked_at_and_undone(
     database_url: str, tmp_path: Path
 ) -> None:
-    rows = [
+    rows: list[sheet_files.Row] = [
         HEADER,
         (306912345678, "Anna", "Athens", "tall"),
         ("691 234 5679", "Bert", "Bonn", None),
