@@ -13,7 +13,8 @@ from typing import TypeAlias
 from xml.sax.saxutils import escape
 
 Cell: TypeAlias = str | int | float | None
-Rows: TypeAlias = Iterable[Sequence[Cell]]
+Row: TypeAlias = Sequence[Cell]
+Rows: TypeAlias = Iterable[Row]
 HEADER = ("phone", "first_name", "last_name", "city")
 _XML = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from tests.api.serving import ACCOUNT, Answer, Caller
 
 
@@ -30,6 +32,8 @@ class Belongings:
     phone: str
     """Suppressed."""
     segment_id: int
+    import_id: int
+    """With a rejected row."""
     endpoint_id: int
     delivery_id: int
     """To that endpoint."""
@@ -67,6 +71,10 @@ async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belo
     message = await _made(call("POST", "/api/messages", {"to": to, "text": name}))
     phone = f"+44791112342{digit}"
     await _made(call("POST", "/api/suppressions", {"phones": [phone], "reason": name}))
+    file = f"phone,name\n+44791112343{digit},{name}\nno number,{name}\n"
+    form = aiohttp.FormData()
+    form.add_field("file", file.encode(), filename=f"{name}.csv")
+    imported = await _made(call("POST", "/api/contacts/import", data=form))
     endpoint = await _made(
         call("POST", "/api/webhooks/endpoints", {"url": f"https://{name}.example.com/"})
     )
@@ -86,6 +94,7 @@ async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belo
         message_id=message["id"],
         phone=phone,
         segment_id=segment["id"],
+        import_id=imported["import_id"],
         endpoint_id=endpoint["id"],
         delivery_id=test["delivery_id"],
         key_id=key["id"],

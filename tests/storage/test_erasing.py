@@ -11,6 +11,7 @@ from sqlalchemy import insert
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.message import MessageStatus, Reason
 from paceline.domain.outcome import Rejected, Rejection
+from paceline.domain.webhook_event import EventType
 from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.erasing import erase
 from paceline.engine.imports import import_contacts
@@ -64,7 +65,12 @@ def test_nothing_is_left_of_a_person_but_a_hash_and_true_figures(world: World) -
         world.acme,
         url="https://acme.example.com/",
         secret="x",
-        events=["message.sent", "message.failed", "reply.received", "suppression.added"],
+        events=[
+            EventType.MESSAGE_SENT,
+            EventType.MESSAGE_FAILED,
+            EventType.REPLY_RECEIVED,
+            EventType.SUPPRESSION_ADDED,
+        ],
     )
     put(world, "phone,first_name,city", f"{anna},Annamaria,Athens", "+306912345679,Bert,Bonn")
     put(world, "phone,first_name", f"{anna},Annabella", f"{anna},Annabella", "691 234 5678,Anna B")

@@ -85,7 +85,12 @@ def read(file: bytes, country: str | None = None, **how) -> ContactFile:
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "xlsx", "ods"])
 def test_the_same_people_come_out_of_every_format(tmp_path: Path, kind: str) -> None:
-    people = [HEADER, ANNA, (None, None, None), ("+306912345679", "Zoë <&> “Q”", None)]
+    people: list[sheet_files.Row] = [
+        HEADER,
+        ANNA,
+        (None, None, None),
+        ("+306912345679", "Zoë <&> “Q”", None),
+    ]
     file = read(sheet_files.as_bytes(kind, people, tmp_path))
     found = [(each.number, each.contact) for each in file.rows]
     assert [number for number, _ in found] == [2, 4]
