@@ -85,7 +85,7 @@ class Person:
 # --- the oracle
 
 
-def means(wanted: Filter, person: Person, at: int) -> bool:  # noqa: PLR0911 - one for each kind
+def means(wanted: Filter, person: Person, at: int) -> Any:  # noqa: PLR0911 - one for each kind
     """Whether a filter means a person."""
     match wanted:
         case AllOf(parts):
@@ -106,7 +106,7 @@ def means(wanted: Filter, person: Person, at: int) -> bool:  # noqa: PLR0911 - o
             return of_text(getattr(person, str(subject)), operator, value, at)
 
 
-def of_last(person: Person, operator: Operator, value: Any, at: int) -> bool:
+def of_last(person: Person, operator: Operator, value: Any, at: int) -> Any:
     last = max(person.sent, default=None)
     if operator is Operator.MISSING or last is None:
         return operator is Operator.MISSING and last is None
@@ -118,7 +118,7 @@ def of_last(person: Person, operator: Operator, value: Any, at: int) -> bool:
     return of_moment(sent_at, operator, value, at)
 
 
-def of_moment(moment: int, operator: Operator, value: Any, at: int) -> bool:
+def of_moment(moment: int, operator: Operator, value: Any, at: int) -> Any:
     day = datetime.fromtimestamp(moment / 1000, UTC).date()
     if operator is Operator.BEFORE:
         return day < value
@@ -132,7 +132,7 @@ def of_moment(moment: int, operator: Operator, value: Any, at: int) -> bool:
 
 def of_text(  # noqa: PLR0911 - one for each kind
     text: str | None, operator: Operator, value: Any, at: int
-) -> bool:
+) -> Any:
     if operator is Operator.MISSING:
         return not text
     if text is None:
@@ -165,7 +165,7 @@ def number_in(text: str) -> float | None:
     return float(text) if shaped and len(text) <= 15 else None
 
 
-def of_day(text: str, operator: Operator, value: Any, at: int) -> bool:
+def of_day(text: str, operator: Operator, value: Any, at: int) -> Any:
     shaped = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2})([T ].*)?", text, re.DOTALL)
     if not shaped:
         return False
@@ -208,7 +208,7 @@ def conditions(subject: Field | Attribute) -> st.SearchStrategy[Condition]:
     is_attribute = isinstance(subject, Attribute)
     text = phones if subject is Field.PHONE else texts()
     scalars = st.one_of(text, numbers) if is_attribute else text
-    several = [st.lists(text, min_size=1, max_size=3)]
+    several: list[st.SearchStrategy[Any]] = [st.lists(text, min_size=1, max_size=3)]
     several += [st.lists(numbers, min_size=1, max_size=3)] if is_attribute else []
     values: dict[Operator, st.SearchStrategy[Any]] = {
         Operator.IS: scalars,

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from paceline.domain.outcome import NoAnswer
 from paceline.domain.verdict import Policy
-from paceline.storage import campaigns, counters, doubt, opt_outs, outcomes
+from paceline.storage import campaigns, counters, doubt, frequency, opt_outs, outcomes, tenants
 from paceline.storage.schema import batches
 from tests.storage.test_races import PATIENCE_S, race  # noqa: F401 - the fixture
 from tests.storage.world import LEASE_MS
@@ -39,6 +39,14 @@ def a_drop(world):
     return batch.id, (opt_outs.drop, batch)
 
 
+def a_drop_of_who_had_enough(world):
+    world.write(tenants.change, world.acme, {"frequency_max": 1, "frequency_days": 7})
+    first = world.reserve()
+    world.start(world.draft(account=world.account("second")))
+    world.call(world.reserve())
+    return first.id, (frequency.drop, first)
+
+
 def a_decision(world):
     batch = world.expired_call().attempt.batch
 
@@ -63,7 +71,7 @@ def a_sweep(world):
 
 @pytest.mark.parametrize(
     "prepare",
-    [a_record, an_expiry, a_bug, a_drop, a_decision, a_sweep],
+    [a_record, an_expiry, a_bug, a_drop, a_drop_of_who_had_enough, a_decision, a_sweep],
     ids=lambda prepare: prepare.__name__,
 )
 def test_who_waits_for_a_campaign_holds_none_of_its_batches(world, race, prepare):  # noqa: F811

@@ -223,7 +223,7 @@ def test_a_launch_takes_whom_the_segment_meant_when_it_started(world):
 def launch_in_chunks(world: World, campaign: int, between) -> None:
     world.write(launches.start, None, campaign, batch_size=3, chunk=1)
     between()
-    while not world.write(launches.write_chunk, campaign, chunk=1).finished:
+    while (chunk := world.write(launches.write_chunk, campaign, chunk=1)) and not chunk.finished:
         between()
 
 

@@ -27,7 +27,7 @@ class SegmentChanges(Request):
     """What is left out stays. Campaigns that have started keep what they started with."""
 
     name: Short = Field(default="", min_length=1)
-    filter: GivenFilter = Field(default_factory=dict)
+    filter: GivenFilter = None
 
 
 class SegmentFilter(Request):

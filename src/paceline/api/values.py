@@ -63,11 +63,14 @@ Phone = Annotated[Text, Field(examples=["+447911123456"])]
 Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
 Value = Annotated[str, Field(max_length=MAX_VALUE), AfterValidator(_printable)]
 GivenFilter = Annotated[
-    dict[str, Any] | Annotated[str, Field(max_length=MAX_TEXT)],
-    Field(
-        description="Whom a segment means: an object, or a text that says the same "
-        '(`city is "Athens" and not in list 3`).',
-        examples=[{"all": [{"attribute": "city", "is": "Athens"}, {"not": {"list": 3}}]}],
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "object"}, {"type": "string", "maxLength": MAX_TEXT}],
+            "description": "Whom it means: an object, or a text that says the same "
+            '(`city is "Athens" and not in list 3`).',
+            "examples": [{"all": [{"attribute": "city", "is": "Athens"}, {"not": {"list": 3}}]}],
+        }
     ),
 ]
 ClockTime = Annotated[
@@ -77,6 +80,7 @@ ClockTime = Annotated[
 """A time of the day."""
 Permits = Annotated[int, Field(strict=True, ge=1, le=1_000_000, examples=[10])]
 WindowMs = Annotated[int, Field(strict=True, ge=1, le=86_400_000, examples=[1_000])]
+"""What ``engine.audiences.read_filter`` reads, and says what is wrong with."""
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID), BeforeValidator(_digits)]
