@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -16,6 +16,7 @@ from paceline.api.readings import Readings
 from paceline.domain import phone
 from paceline.domain.errors import InvalidInputError
 from paceline.engine.orders import Orders
+from paceline.engine.reporting import PartsKnown
 from paceline.settings import Settings
 from paceline.storage import idempotency
 from paceline.storage.database import Database
@@ -39,6 +40,7 @@ class Context:
     """Tenant's and campaign's id → the status document."""
     worker_state: Callable[[], str | None] | None
     """What is wrong with the worker of this process; None while it is well."""
+    parts_known: PartsKnown = field(default_factory=PartsKnown)
 
 
 def context_of(request: Request) -> Context:
