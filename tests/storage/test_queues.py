@@ -33,7 +33,7 @@ def test_it_has_what_each_tenant_has_queued_and_nothing_that_is_not_sent(world: 
     beta = world.tenant("beta")
     world.sending(5, batch_size=2)
     paused = world.start(world.draft(), batch_size=1)
-    world.write(campaigns.change, world.acme, paused, CampaignVerb.PAUSE)
+    world.write(lambda c: campaigns.change(c, world.acme, paused, CampaignVerb.PAUSE))
     world.single()
     world.single("+306900000009")
     world.sending(4, batch_size=1, tenant=beta)
