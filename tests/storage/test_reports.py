@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -11,8 +12,8 @@ from sqlalchemy import update
 from paceline.domain.cost import Price
 from paceline.domain.errors import NotFoundError
 from paceline.domain.outcome import Answered, Rejection
-from paceline.engine.reporting import Report, report
-from paceline.storage import exports, launches, prices, tenants
+from paceline.engine.reporting import PartsKnown, Report, report
+from paceline.storage import exports, launches, prices, reports, tenants
 from paceline.storage.schema import contacts
 from tests.storage.world import World
 
@@ -94,6 +95,36 @@ def test_the_cost_is_of_what_the_provider_took_whether_or_not_it_arrived(world: 
     assert found.cost.shown() == {"USD": "4.00"}
     assert found.cost.unpriced == 1
     assert found.reasons == {"undelivered": 1, "rejected": 1}
+
+
+def test_what_was_counted_is_counted_anew_only_when_more_was_taken(world: World, monkeypatch):
+    world.write(prices.replace, world.acme, [Price("30", 1_000_000, "EUR")])
+    campaign = world.sending(4, batch_size=2)
+    known = PartsKnown()
+    counts: list[int] = []
+    real = reports.taken
+
+    def counting(*args: Any) -> Any:
+        counts.append(1)
+        return real(*args)
+
+    monkeypatch.setattr(reports, "taken", counting)
+
+    def euros() -> str:
+        return world.read(report, world.acme, campaign, known).cost.shown().get("EUR", "")
+
+    call = world.call()
+    world.record(call, Answered(["a", "b"]))
+    assert (euros(), euros(), len(counts)) == ("2.00", "2.00", 1)
+    world.names()
+    world.receive(("a", "undelivered"), ("b", "delivered"))
+    assert (euros(), len(counts)) == ("2.00", 1)
+    world.write(prices.replace, world.acme, [Price("30", 2_000_000, "EUR")])
+    assert (euros(), len(counts)) == ("4.00", 1), "prices are those of now"
+    world.send()
+    assert (euros(), len(counts)) == ("8.00", 2)
+    world.write(prices.replace, world.acme, [Price("3069", 1, "EUR"), Price("30", 1, "EUR")])
+    assert (euros(), len(counts)) == ("0.000004", 3), "numbers are looked at further"
 
 
 def test_a_draft_has_an_empty_report(world: World):

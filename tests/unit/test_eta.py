@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paceline.domain.eta import MOST_PLAYED, Account, Bound, Queue, Used, estimate
+from paceline.domain.eta import MOST_PLAYED, Account, Bound, Queue, Used, calls_for, estimate
 from paceline.domain.limits import Limit, Window, grant, open_at
 
 WIDE = Limit(1_000_000, 1000, 0)
@@ -108,3 +108,9 @@ def test_slow_answers_and_few_hands_decide() -> None:
 
 def test_an_account_that_is_closed_begins_later() -> None:
     assert estimate(account(closed_ms=7000), [alone()], 1, 3).ms == 7000
+
+
+def test_each_chunk_of_a_launch_is_cut_into_batches_by_itself() -> None:
+    assert calls_for(10, 3, 4) == 2 + 2 + 1
+    assert calls_for(8, 3, 4) == 4
+    assert calls_for(1_000_000, 500, 5_000) == 2_000

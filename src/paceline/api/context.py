@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer
@@ -17,6 +19,7 @@ from paceline.domain.errors import InvalidInputError
 from paceline.domain.scope import Scope, ScopeMissingError
 from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.orders import Orders
+from paceline.engine.reporting import PartsKnown
 from paceline.settings import Settings
 from paceline.storage import idempotency
 from paceline.storage.database import Database
@@ -73,6 +76,7 @@ class Context:
     erased_numbers: ErasedNumbers
     worker_state: Callable[[], str | None] | None
     """What is wrong with the worker of this process; None while it is well."""
+    parts_known: PartsKnown = field(default_factory=PartsKnown)
 
     def of(self, caller: Caller) -> Self:
         """As ``caller`` may have it: orders are given in its name, and its transactions see its

@@ -144,7 +144,11 @@ class Report(BaseModel):
 @router.get("/{campaign_id}/report")
 async def get_report(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Report:
     """What became of a campaign: funnel, reasons, hours, cost, duration."""
-    return Report.of(await context.database.read(reporting.report, caller.tenant_id, campaign_id))
+    return Report.of(
+        await context.database.read(
+            reporting.report, caller.tenant_id, campaign_id, context.parts_known
+        )
+    )
 
 
 @router.get("/{campaign_id}/messages/export", response_class=StreamingResponse, responses=_FILES)

@@ -64,7 +64,7 @@ async def resend(
     def create(connection: Connection) -> Shown:
         if not resends.failed(connection, campaign_id, reasons):
             raise EmptyAudienceError(
-                f"There is nobody to send to again: no message failed as {' or '.join(reasons)}."
+                f"There is nobody to send to again: no message failed for {', '.join(reasons)}."
             )
         made = campaigns.create(
             connection, tenant_id, **values, parent_id=campaign_id, parent_reasons=reasons
