@@ -48,6 +48,7 @@ PLACES = {
 """Where a call names something → which of ``Belongings`` that is."""
 BODIES: dict[str, Any] = {
     "PATCH /api/accounts/{account_id}": {"rate_max": 1},
+    "PATCH /api/campaigns/{campaign_id}": {"rate_max": 1},
     "PATCH /api/contacts/{contact_id}": {"first_name": "Eve"},
     "PATCH /api/lists/{list_id}": {"name": "Eve's"},
     "PATCH /api/tenants/{tenant_id}": {"rate_max": 1},
