@@ -56,6 +56,7 @@ BODIES: dict[str, Any] = {
     "POST /api/accounts": {**ACCOUNT, "name": "Eve's"},
     "POST /api/accounts/{account_id}/numbers": {"number": "447400000009"},
     "POST /api/campaigns": {"name": "n", "text": "t"},
+    "POST /api/campaigns/{campaign_id}/enqueue": {},
     "POST /api/campaigns/{campaign_id}/schedule": {"scheduled_at": "2099-12-01T09:00:00Z"},
     "POST /api/campaigns/{campaign_id}/unconfirmed": {"action": "fail"},
     "POST /api/contacts": {"phone": "+447911123450"},

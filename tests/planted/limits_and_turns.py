@@ -80,7 +80,7 @@ BUGS = (
         name="account_not_locked_by_the_intent",
         promise=LIMIT,
         harm="Two workers are granted the same last permit of an account.",
-        file=f"{_STORAGE}/intents.py",
+        file=f"{_STORAGE}/gate.py",
         old='    .where(traffic_accounts.c.id == bindparam("account"))\n'
         "    .with_for_update(key_share=True)\n",
         new='    .where(traffic_accounts.c.id == bindparam("account"))\n',

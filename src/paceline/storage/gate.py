@@ -40,13 +40,13 @@ LOCK_TENANTS = (
         tenants.c.grants,
         tenants.c.rate_max,
         tenants.c.rate_window_ms,
-        tenants.c.opt_outs,
         tenants.c.timezone,
         tenants.c.quiet_from,
         tenants.c.quiet_until,
         tenants.c.daily_cap,
         tenants.c.day,
         tenants.c.day_messages,
+        tenants.c.opt_outs,
     )
     .where(among(tenants.c.id, "ids"))
     .order_by(tenants.c.id)
