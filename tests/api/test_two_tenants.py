@@ -52,6 +52,7 @@ PLACES = {
 """Where a call names something → which of ``Belongings`` that is."""
 BODIES: dict[str, Any] = {
     "PATCH /api/accounts/{account_id}": {"rate_max": 1},
+    "PATCH /api/campaigns/{campaign_id}": {"rate_max": 1},
     "PATCH /api/contacts/{contact_id}": {"first_name": "Eve"},
     "PATCH /api/lists/{list_id}": {"name": "Eve's"},
     "PATCH /api/segments/{segment_id}": {"name": "Eve's"},
@@ -62,6 +63,7 @@ BODIES: dict[str, Any] = {
     "POST /api/campaigns": {"name": "n", "text": "t"},
     "POST /api/campaigns/preview": {"text": "t"},
     "POST /api/campaigns/{campaign_id}/resend": {"reasons": ["cancelled"]},
+    "POST /api/campaigns/{campaign_id}/enqueue": {},
     "POST /api/campaigns/{campaign_id}/schedule": {"scheduled_at": "2099-12-01T09:00:00Z"},
     "POST /api/campaigns/{campaign_id}/test": {"to": "+447911123454"},
     "POST /api/campaigns/{campaign_id}/unconfirmed": {"action": "fail"},

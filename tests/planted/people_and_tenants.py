@@ -30,7 +30,7 @@ BUGS = (
         name="opt_outs_read_as_before_the_lock",
         promise=OPTED_OUT,
         harm="An intent that waited for an opt-out to be committed does not see it on PostgreSQL.",
-        file=f"{_STORAGE}/intents.py",
+        file=f"{_STORAGE}/gate.py",
         old="        tenants.c.opt_outs,\n    )\n",
         new='        select((_as := tenants.alias("as_before")).c.opt_outs)\n'
         '        .where(_as.c.id == tenants.c.id).scalar_subquery().label("opt_outs"),\n    )\n',

@@ -10,8 +10,10 @@ from sqlalchemy import select
 from paceline.domain.outcome import NoAnswer
 from paceline.domain.verdict import Policy
 from paceline.storage import campaigns, counters, doubt, frequency, opt_outs, outcomes, tenants
+from paceline.engine import pace
+from paceline.storage import apart, campaigns, counters, doubt, intents, opt_outs, outcomes
 from paceline.storage.schema import batches
-from tests.storage.test_races import PATIENCE_S, race  # noqa: F401 - the fixture
+from tests.storage.test_races import PATIENCE_S, intent, race  # noqa: F401 - the fixture
 from tests.storage.world import LEASE_MS
 
 pytestmark = pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -45,6 +47,24 @@ def a_drop_of_who_had_enough(world):
     world.start(world.draft(account=world.account("second")))
     world.call(world.reserve())
     return first.id, (frequency.drop, first)
+def a_sorting(world):
+    batch = world.reserve()
+    return batch.id, (apart.by_region, batch)
+
+
+def a_cut(world):
+    batch = world.reserve()
+    return batch.id, (apart.to_size, batch, 1)
+
+
+def an_intent_at_its_own_speed(world):
+    batch = world.reserve()
+    world.write(pace.change, world.acme, batch.campaign_id, {"rate_max": 5})
+
+    def intend(connection):
+        return intents.intend(connection, **intent(world, batch))
+
+    return batch.id, (intend,)
 
 
 def a_decision(world):
@@ -72,6 +92,17 @@ def a_sweep(world):
 @pytest.mark.parametrize(
     "prepare",
     [a_record, an_expiry, a_bug, a_drop, a_drop_of_who_had_enough, a_decision, a_sweep],
+    [
+        a_record,
+        an_expiry,
+        a_bug,
+        a_drop,
+        a_sorting,
+        a_cut,
+        an_intent_at_its_own_speed,
+        a_decision,
+        a_sweep,
+    ],
     ids=lambda prepare: prepare.__name__,
 )
 def test_who_waits_for_a_campaign_holds_none_of_its_batches(world, race, prepare):  # noqa: F811

@@ -28,6 +28,7 @@ from paceline.storage import (
     launches,
     opt_outs,
     outcomes,
+    postponed,
     suppressions,
     tenants,
     turns,
@@ -36,6 +37,7 @@ from paceline.storage.batches import Attempt
 from paceline.storage.launches import LaunchStoppedError
 from paceline.storage.schema import batches
 from paceline.storage.wishes import Gone, Lost, Stale, TooOften, Wish
+from paceline.storage.wishes import Gone, Lost, Stale, Untimely, Wish
 from tests.storage.world import LEASE_MS, PACING, World
 
 pytestmark = pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -415,3 +417,32 @@ def test_forgetting_waits_for_no_intent_and_keeps_none_waiting(world, race):
     batch = world.reserve()
     with race.held(intents.intend, **intent(world, batch)):
         assert race.run(frequency.forget_old).result(PATIENCE_S) == 0
+# --- what waits for another time of the day, against who changes that
+
+
+def test_what_is_put_off_with_its_like_is_not_when_the_hours_were_changed_meanwhile(world, race):
+    world.write(tenants.change, world.acme, {"daily_cap": 1})
+    world.sending(9, batch_size=1)
+    world.send()
+    batch = world.reserve()
+    untimely = world.intend(batch, size=1)
+    assert isinstance(untimely, Untimely)
+    with race.held(tenants.change, world.acme, {"daily_cap": 100}):
+        putting_off = race.run(postponed.alike, batch, untimely)
+        race.until_blocked(putting_off)
+    assert putting_off.result(PATIENCE_S) == 0
+    assert all(row.due_at <= world.now for row in world.rows(batches))
+
+
+def test_who_changes_the_hours_finds_all_that_was_put_off_before(world, race):
+    world.write(tenants.change, world.acme, {"daily_cap": 1})
+    world.sending(9, batch_size=1)
+    world.send()
+    batch = world.reserve()
+    untimely = world.intend(batch, size=1)
+    assert isinstance(untimely, Untimely)
+    with race.held(postponed.alike, batch, untimely):
+        changing = race.run(tenants.change, world.acme, {"daily_cap": 100})
+        race.until_blocked(changing)
+    changing.result(PATIENCE_S)
+    assert all(row.due_at <= world.now for row in world.rows(batches))

@@ -26,6 +26,7 @@ _REGION, _NAME = 0, 2
 """Columns of the table."""
 
 
+@cache
 def named(name: str) -> ZoneInfo | None:
     """The zone of an IANA name such as ``Europe/Athens``; None: there is none."""
     return ZoneInfo(name) if name in _names() else None

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from paceline.domain import phone, zones
 from paceline.domain.message import BatchStatus, MessageStatus
-from paceline.storage import splitting
+from paceline.storage import counters, splitting
 from paceline.storage.batches import ReservedBatch, lock_reserved
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, messages
@@ -22,6 +22,7 @@ def by_region(connection: Connection, batch: ReservedBatch) -> int:
     Raises:
         LostReservationError: the batch is no longer ours.
     """
+    counters.lock(connection, batch.campaign_id)
     lock_reserved(connection, batch)
     row = connection.execute(_ROW, {"batch": batch.id}).one()
     by_region: dict[str, list[int]] = defaultdict(list)
@@ -42,6 +43,7 @@ def to_size(connection: Connection, batch: ReservedBatch, most: int) -> None:
     Raises:
         LostReservationError: the batch is no longer ours.
     """
+    counters.lock(connection, batch.campaign_id)
     lock_reserved(connection, batch)
     row = connection.execute(_ROW, {"batch": batch.id}).one()
     if rest := splitting.queued_ids(connection, batch.id)[most:]:

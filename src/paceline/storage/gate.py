@@ -40,7 +40,6 @@ LOCK_TENANTS = (
         tenants.c.grants,
         tenants.c.rate_max,
         tenants.c.rate_window_ms,
-        tenants.c.opt_outs,
         tenants.c.timezone,
         tenants.c.quiet_from,
         tenants.c.quiet_until,
@@ -49,6 +48,7 @@ LOCK_TENANTS = (
         tenants.c.daily_cap,
         tenants.c.day,
         tenants.c.day_messages,
+        tenants.c.opt_outs,
     )
     .where(among(tenants.c.id, "ids"))
     .order_by(tenants.c.id)
