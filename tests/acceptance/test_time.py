@@ -95,8 +95,6 @@ async def test_a_single_message_goes_at_any_time_unless_it_says_otherwise(
         for body in (offer, code):
             assert (await w.call("POST", "/api/messages", body)).status == 201
         await until(lambda: w.provider_numbers() == {code["to"]})
-        while not await w.database.read(lambda c: c.execute(WAITING).all()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
         await until(lambda: bool(w.database.read_now(lambda c: c.execute(WAITING).all())))
         assert w.provider_numbers() == {code["to"]}
         await set_tenant(w, quiet_from=None, quiet_until=None)

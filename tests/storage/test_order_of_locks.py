@@ -9,9 +9,18 @@ from sqlalchemy import select
 
 from paceline.domain.outcome import NoAnswer
 from paceline.domain.verdict import Policy
-from paceline.storage import campaigns, counters, doubt, frequency, opt_outs, outcomes, tenants
 from paceline.engine import pace
-from paceline.storage import apart, campaigns, counters, doubt, intents, opt_outs, outcomes
+from paceline.storage import (
+    apart,
+    campaigns,
+    counters,
+    doubt,
+    frequency,
+    intents,
+    opt_outs,
+    outcomes,
+    tenants,
+)
 from paceline.storage.schema import batches
 from tests.storage.test_races import PATIENCE_S, intent, race  # noqa: F401 - the fixture
 from tests.storage.world import LEASE_MS
@@ -47,6 +56,8 @@ def a_drop_of_who_had_enough(world):
     world.start(world.draft(account=world.account("second")))
     world.call(world.reserve())
     return first.id, (frequency.drop, first)
+
+
 def a_sorting(world):
     batch = world.reserve()
     return batch.id, (apart.by_region, batch)
@@ -91,12 +102,12 @@ def a_sweep(world):
 
 @pytest.mark.parametrize(
     "prepare",
-    [a_record, an_expiry, a_bug, a_drop, a_drop_of_who_had_enough, a_decision, a_sweep],
     [
         a_record,
         an_expiry,
         a_bug,
         a_drop,
+        a_drop_of_who_had_enough,
         a_sorting,
         a_cut,
         an_intent_at_its_own_speed,

@@ -36,8 +36,7 @@ from paceline.storage import (
 from paceline.storage.batches import Attempt
 from paceline.storage.launches import LaunchStoppedError
 from paceline.storage.schema import batches
-from paceline.storage.wishes import Gone, Lost, Stale, TooOften, Wish
-from paceline.storage.wishes import Gone, Lost, Stale, Untimely, Wish
+from paceline.storage.wishes import Gone, Lost, Stale, TooOften, Untimely, Wish
 from tests.storage.world import LEASE_MS, PACING, World
 
 pytestmark = pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -417,6 +416,8 @@ def test_forgetting_waits_for_no_intent_and_keeps_none_waiting(world, race):
     batch = world.reserve()
     with race.held(intents.intend, **intent(world, batch)):
         assert race.run(frequency.forget_old).result(PATIENCE_S) == 0
+
+
 # --- what waits for another time of the day, against who changes that
 
 
