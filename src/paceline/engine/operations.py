@@ -132,8 +132,8 @@ def keep_account(
     """
     known = accounts.by_name(connection, name)
     account = accounts.keep(connection, name=name, values=values, sealer=sealer)
-    accounts.make_default(connection, account.id)
     _log_changes(connection, known, account, audit_log.SYSTEM)
+    accounts.make_default(connection, account.id)
 
 
 def change_account(
