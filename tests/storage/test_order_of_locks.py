@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from paceline.domain.outcome import NoAnswer
 from paceline.domain.verdict import Policy
-from paceline.storage import campaigns, counters, doubt, opt_outs, outcomes
+from paceline.storage import campaigns, counters, doubt, erasing, opt_outs, outcomes
 from paceline.storage.schema import batches
 from tests.storage.test_races import PATIENCE_S, race  # noqa: F401 - the fixture
 from tests.storage.world import LEASE_MS
@@ -54,6 +54,16 @@ def a_decision(world):
     return batch.id, (decide,)
 
 
+def an_erasure(world):
+    batch_id = world.rows(batches)[0].id
+    phone = world.messages()[0].phone
+
+    def finish(connection):
+        erasing.finish(connection, world.acme, phone, contacts=1, rejects=[], actor="tester")
+
+    return batch_id, (finish,)
+
+
 def a_sweep(world):
     batch_id = world.rows(batches)[0].id
     campaign = world.rows(batches)[0].campaign_id
@@ -63,7 +73,7 @@ def a_sweep(world):
 
 @pytest.mark.parametrize(
     "prepare",
-    [a_record, an_expiry, a_bug, a_drop, a_decision, a_sweep],
+    [a_record, an_expiry, a_bug, a_drop, a_decision, a_sweep, an_erasure],
     ids=lambda prepare: prepare.__name__,
 )
 def test_who_waits_for_a_campaign_holds_none_of_its_batches(world, race, prepare):  # noqa: F811
