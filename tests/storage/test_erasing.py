@@ -29,7 +29,7 @@ from paceline.storage import (
 from paceline.storage.doubt import Decision
 from paceline.storage.erasing import Erased, StillSendingError
 from paceline.storage.schema import batches as batches_table
-from paceline.storage.schema import contacted, erased_numbers, metadata
+from paceline.storage.schema import contacted, erased_numbers, idempotency_keys, metadata
 from paceline.storage.sealing import Sealer
 from paceline.storage.wishes import Lost
 from tests.storage.world import LEASE_MS, World
@@ -47,6 +47,10 @@ def erased(world: World, phone: str, numbers: ErasedNumbers = NUMBERS) -> Erased
 def put(world: World, *lines: str, numbers: ErasedNumbers | None = NUMBERS) -> Any:
     file = ["\n".join(lines).encode()]
     return asyncio.run(import_contacts(world.database, world.acme, file, erased_numbers=numbers))
+
+
+def _answering(body: str) -> Any:
+    return lambda _: body
 
 
 def places_of(world: World, *needles: str) -> list[str]:
@@ -81,8 +85,9 @@ def test_nothing_is_left_of_a_person_but_a_hash_and_true_figures(world: World) -
     world.record(refused, Rejected(Rejection(f"no such number {anna[1:]}")))
     reply: Any = {"key": "1", "phone": anna, "number": "1", "text": "Annabella here"}
     world.write(replies.keep, world.main, world.acme, keyword=None, **reply)
-    once = idempotency.Once("key", "digest", 201, lambda _: f'{{"phone":"{anna}"}}')
-    world.write(idempotency.run, world.acme, once, lambda _: None)
+    for key, body in (("1", f'{{"phone":"{anna}","name":"Annabella"}}'), ("2", f'"call {anna}"')):
+        once = idempotency.Once(key, "digest", 201, str)
+        world.write(idempotency.run, world.acme, once, _answering(body))
     world.suppress(anna)
     capped = {"tenant_id": world.acme, "phone": anna, "message_id": 1, "at": 1}
     world.write(lambda c: c.execute(insert(contacted), capped))
@@ -100,6 +105,7 @@ def test_nothing_is_left_of_a_person_but_a_hash_and_true_figures(world: World) -
     assert [row.phone for row in kept] == [f"#{row.id}" for row in kept]
     assert world.read(person.of, world.acme, anna) == person.Person(None, [], None, [], [])
     assert [each.phone for each in world.read(contacts.page, world.acme)] == ["+306912345679"]
+    assert [row.body for row in world.rows(idempotency_keys)] == ['{"erased":true}', '"call #"']
     assert erased(world, anna) == Erased(0, 0, 0, 0)
 
 
@@ -163,10 +169,11 @@ def test_an_erased_number_does_not_come_back(world: World) -> None:
     anna, bert = "+306912345678", "+306912345679"
     put(world, "phone", anna)
     erased(world, anna)
-    again = put(world, "phone,name", f"{anna},A", f"{bert},B")
-    assert (again.imported, again.invalid) == (1, 1)
-    assert again.errors[0].row == 2
-    assert "was erased" in again.errors[0].reason
+    again = put(world, "phone,name", f"{anna},Annabella", f"{bert},B", f"{anna},Annabella")
+    assert (again.imported, again.invalid, again.duplicates) == (1, 1, 1)
+    assert {each.row for each in again.errors} == {2, 4}
+    assert any("was erased" in each.reason for each in again.errors)
+    assert places_of(world, anna[1:], "Annabella") == [], "not even as a rejected row"
     for written in (anna, bert):
         expected = pytest.raises(InvalidInputError, match="was erased")
         if written == anna:

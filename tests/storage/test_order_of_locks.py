@@ -15,6 +15,7 @@ from paceline.storage import (
     campaigns,
     counters,
     doubt,
+    erasing,
     frequency,
     intents,
     opt_outs,
@@ -93,6 +94,16 @@ def a_decision(world):
     return batch.id, (decide,)
 
 
+def an_erasure(world):
+    batch_id = world.rows(batches)[0].id
+    phone = world.messages()[0].phone
+
+    def finish(connection):
+        erasing.finish(connection, world.acme, phone, contacts=1, rejects=[], actor="tester")
+
+    return batch_id, (finish,)
+
+
 def a_sweep(world):
     batch_id = world.rows(batches)[0].id
     campaign = world.rows(batches)[0].campaign_id
@@ -113,6 +124,7 @@ def a_sweep(world):
         an_intent_at_its_own_speed,
         a_decision,
         a_sweep,
+        an_erasure,
     ],
     ids=lambda prepare: prepare.__name__,
 )

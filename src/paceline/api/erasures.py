@@ -53,6 +53,19 @@ class OnList(BaseModel):
 class PersonalData(BaseModel):
     """Everything that is kept about a person."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "phone": "+447911123456",
+                "contact": None,
+                "lists": [],
+                "suppression": None,
+                "messages": [],
+                "replies": [],
+            }
+        }
+    )
+
     phone: str
     contact: Contact | None
     lists: list[OnList]

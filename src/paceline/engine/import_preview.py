@@ -71,8 +71,8 @@ async def preview_contacts(
 
     def look(connection: Connection, sifted: Sifted) -> None:
         if erased_numbers is not None:
-            phones = [row.contact.phone for row in sifted.good if row.contact]
-            sieve.take_out(sifted, erased_numbers.among(connection, tenant_id, phones))
+            gone = erased_numbers.among(connection, tenant_id, sifted.phones())
+            sieve.take_out(sifted, gone)
         _look(connection, tenant_id, sifted, preview)
 
     while (chunk := await asyncio.to_thread(next, good, None)) is not None:

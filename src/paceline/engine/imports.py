@@ -143,6 +143,11 @@ class Sifted:
 
     good: list[ContactRow] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    repeated: list[ContactRow] = field(default_factory=list)
+
+    def phones(self) -> list[str]:
+        """Of everybody in it."""
+        return [row.contact.phone for row in (*self.good, *self.repeated) if row.contact]
 
 
 @dataclass(slots=True)
@@ -170,6 +175,7 @@ class Sieve:
                 self.report(sifted, row, row.problems)
             elif first := repeated.get(row.number):
                 self.duplicates += 1
+                sifted.repeated.append(row)
                 reason = f"has the same number as row {first}, which counts"
                 self.report(sifted, row, [Problem("phone", reason, row.number)])
             else:
@@ -178,14 +184,25 @@ class Sieve:
         return sifted
 
     def take_out(self, sifted: Sifted, phones: frozenset[str]) -> None:
-        """Reject good rows after all: their people were erased."""
+        """Reject good rows after all: their people were erased. Of them no cell is kept."""
+        if not phones:
+            return
         out = [row for row in sifted.good if row.contact and row.contact.phone in phones]
-        numbers = {row.number for row in out}
-        sifted.good = [row for row in sifted.good if row.number not in numbers]
+        sifted.good = [
+            row for row in sifted.good if row.contact and row.contact.phone not in phones
+        ]
         for row in out:
             self.passed -= 1
             self.invalid += 1
             self.report(sifted, row, [Problem("phone", WHY, row.number)])
+        theirs = {
+            row.number
+            for row in (*out, *sifted.repeated)
+            if row.contact and row.contact.phone in phones
+        }
+        sifted.rejects = [
+            each._replace(cells=None) if each.row in theirs else each for each in sifted.rejects
+        ]
 
     def result(self) -> Imported:
         return Imported(duplicates=self.duplicates, invalid=self.invalid, errors=tuple(self.errors))
@@ -239,11 +256,9 @@ class _Import:
         kept = self._begun()
         people = [row.contact for row in sifted.good if row.contact]
         if kept.erased and self._erased_numbers:
-            phones = [each.phone for each in people]
-            gone = self._erased_numbers.among(connection, self._tenant_id, phones)
-            if gone:
-                self._sieve.take_out(sifted, gone)
-                people = [each for each in people if each.phone not in gone]
+            gone = self._erased_numbers.among(connection, self._tenant_id, sifted.phones())
+            self._sieve.take_out(sifted, gone)
+            people = [each for each in people if each.phone not in gone]
         if people:
             imports.stage(connection, self._tenant_id, self._import_id, people)
         if not self._strict:

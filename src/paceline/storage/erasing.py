@@ -118,9 +118,16 @@ def finish(
     _refuse_under_way(theirs)
     cancelled = _cancel(connection, theirs)
     _take_out_of_messages(connection, theirs, phone)
-    whose = {"tenant": tenant_id, "number": phone, "like": f"%{phone}%"}
+    whose = {
+        "tenant": tenant_id,
+        "number": phone,
+        "named": f'%"{phone}"%',
+        "to_them": f'%"to":"{phone}"%',
+        "about_them": f'%"phone":"{phone}"%',
+        "mentioned": f"%{phone}%",
+    }
     replies = connection.execute(_DELETE_REPLIES, whose).rowcount
-    for statement in (_DELETE_EVENTS, _DELETE_ANSWERS, _DELETE_CONTACTED, _DELETE_SUPPRESSION):
+    for statement in (_DELETE_EVENTS, _EMPTY_ANSWERS, _DELETE_CONTACTED, _DELETE_SUPPRESSION):
         connection.execute(statement, whose)
     for which, row in rejects:
         connection.execute(_DELETE_REJECT, {"tenant": tenant_id, "which": which, "number": row})
@@ -192,7 +199,6 @@ def _wait_for_launches(connection: Connection, tenant_id: int) -> None:
     asked = {"tenant": tenant_id}
     connection.execute(_LOCK_LAUNCHES, asked)
     counters.lock_all(connection, connection.execute(_LIVE_CAMPAIGNS, asked).scalars().all())
-    connection.execute(_LOCK_LAUNCHES, asked)
 
 
 def _cancel(connection: Connection, theirs: Sequence[AnyRow]) -> int:
@@ -354,14 +360,26 @@ _DELETE_REPLIES = delete(inbound_messages).where(
 )
 _DELETE_EVENTS = delete(webhook_events_table).where(
     webhook_events_table.c.tenant_id == bindparam("tenant"),
-    webhook_events_table.c.payload.like(bindparam("like")),
+    webhook_events_table.c.payload.like(bindparam("named")),
 )
-_DELETE_ANSWERS = delete(idempotency_keys).where(
-    idempotency_keys.c.tenant_id == bindparam("tenant"),
-    idempotency_keys.c.body.like(bindparam("like")),
+_ANSWER = idempotency_keys.c.body
+_EMPTY_ANSWERS = (
+    update(idempotency_keys)
+    .where(
+        idempotency_keys.c.tenant_id == bindparam("tenant"), _ANSWER.like(bindparam("mentioned"))
+    )
+    .values(
+        body=case(
+            (
+                or_(_ANSWER.like(bindparam("to_them")), _ANSWER.like(bindparam("about_them"))),
+                '{"erased":true}',
+            ),
+            else_=func.replace(_ANSWER, _OF, ERASED),
+        )
+    )
 )
-"""Kept answers that have the number in them. A request that is repeated is refused, as it is of an
-erased person."""
+"""Kept answers to requests about them. The keys stay: a request that only mentions the number, in
+the text to somebody else, must not be carried out again."""
 _DELETE_CONTACTED = delete(contacted).where(
     contacted.c.tenant_id == bindparam("tenant"), contacted.c.phone == _OF
 )

@@ -7,6 +7,7 @@ without a whole row. No document type is loaded, no entity is resolved, nothing 
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,11 @@ _SAFE: dict[str, Any] = {
     "remove_comments": True,
     "remove_pis": True,
 }
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(NotImplementedError, RuntimeError, LookupError, ValueError),
+)
+"""What the libraries raise for archives and documents that make no sense."""
 
 
 class Archive:

@@ -9,11 +9,17 @@ from decimal import Decimal, InvalidOperation
 _EPOCHS = {False: datetime(1899, 12, 30), True: datetime(1904, 1, 1)}  # noqa: DTZ001 - a sheet has no zone
 _LONGEST = 30
 """Digits of a number that is written out."""
+_LONGEST_COUNT = 9
 _QUOTED = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|_.|\*.')
 _DATE_LETTERS = re.compile(r"[ymdhs]", re.IGNORECASE)
 _DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 """The number formats every workbook has that show dates or times."""
 BOOLEANS = {True: "TRUE", False: "FALSE"}
+
+
+def whole(written: str) -> int:
+    """A small number as XML has it; 0 if it is none."""
+    return int(written) if written.isdecimal() and len(written) <= _LONGEST_COUNT else 0
 
 
 def number(written: str) -> str:

@@ -16,6 +16,7 @@ _ROW = f"{_TABLE}table-row"
 _SHEET = f"{_TABLE}table"
 _GROUPS = tuple(f"{_TABLE}table-{each}" for each in ("row-group", "rows", "header-rows"))
 _KIND = b"application/vnd.oasis.opendocument.spreadsheet"
+_MOST_BLANKS = 1_000
 _CONTENT, _MANIFEST = "content.xml", "META-INF/manifest.xml"
 
 
@@ -94,7 +95,7 @@ def _cells(row: Any) -> list[str]:
 
 def _repeated(element: Any, what: str) -> int:
     written = element.get(f"{_TABLE}number-{what}-repeated", "1")
-    return max(int(written), 1) if written.isdecimal() and len(written) < 10 else 1  # noqa: PLR2004 - fits any counter
+    return max(cells.whole(written), 1)
 
 
 def _text(cell: Any) -> str:
@@ -114,7 +115,7 @@ def _line(element: Any) -> str:
     for each in element:
         if each.tag == f"{_TEXT}s":
             written = each.get(f"{_TEXT}c", "1")
-            pieces.append(" " * min(int(written) if written.isdecimal() else 1, 1_000))
+            pieces.append(" " * min(cells.whole(written), _MOST_BLANKS))
         elif each.tag in {f"{_TEXT}tab", f"{_TEXT}line-break"}:
             pieces.append("\t" if each.tag.endswith("tab") else "\n")
         elif isinstance(each.tag, str) and each.tag.startswith(_TEXT):

@@ -105,7 +105,7 @@ class Workbook:
             if element.tag.endswith("}sheetData"):
                 return
             written = element.get("r", "")
-            number = int(written) if written.isdecimal() else 0
+            number = cells.whole(written)
             last = number if number > last else last + 1
             if last > MAX_ROWS + 1:
                 raise too_long()
@@ -149,7 +149,7 @@ class Workbook:
         for formats in tree.iterchildren("{*}cellXfs"):
             for place, each in enumerate(formats.iterchildren("{*}xf")):
                 code = each.get("numFmtId", "0")
-                if code.isdecimal() and cells.is_date_format(int(code), codes.get(code)):
+                if cells.is_date_format(cells.whole(code), codes.get(code)):
                     found.add(str(place))
         return frozenset(found)
 
