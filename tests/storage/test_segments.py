@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import Connection, insert, select, update
@@ -298,3 +300,13 @@ def test_a_last_message_counts_from_when_it_was_sent(world):
     assert meant(world, filter_of("last message not delivered"), at) == [1, 2]
     world.receive((f"p{sent.ids[0]}", "delivered"))
     assert meant(world, filter_of("last message delivered"), at) == [1]
+
+
+def test_a_day_of_an_attribute_that_is_to_come_is_not_in_the_last_days(world):
+    today = datetime.fromtimestamp(world.now / 1000, UTC).date()
+    for days in (-1, 0, 1, 2):
+        day = (today + timedelta(days=days)).isoformat()
+        world.contacts(1, attributes={"renewed": day})
+    assert meant(world, filter_of("renewed in the last 1 day"), world.now) == [1, 2]
+    assert meant(world, filter_of("renewed more than 1 day ago"), world.now) == []
+    assert meant(world, filter_of(f"renewed since {day}"), world.now) == [4]
