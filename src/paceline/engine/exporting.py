@@ -66,11 +66,11 @@ class Export:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file, a page at a time. Each page is of a snapshot of its own."""
         if self.format is Format.CSV:
-            yield _lines([COLUMNS])
+            yield lines([COLUMNS])
         after = self.first - 1
         while after < self.last:
-            after, lines = await self.database.read(self._page, after)
-            yield lines
+            after, page = await self.database.read(self._page, after)
+            yield page
 
     def _page(self, connection: Connection, after: int) -> tuple[int, bytes]:
         """Where the next page begins, and this one. Written in the database's thread, so that the
@@ -88,7 +88,7 @@ class Export:
         messages = [_message(row, self.sealer) for row in rows]
         if self.format is Format.JSONL:
             return last, b"".join(msgspec.json.encode(each) + b"\n" for each in messages)
-        return last, _lines([[cell(name, each[name]) for name in COLUMNS] for each in messages])
+        return last, lines([[cell(name, each[name]) for name in COLUMNS] for each in messages])
 
 
 async def export(
@@ -142,7 +142,9 @@ def _message(row: AnyRow, sealer: Sealer) -> dict[str, Any]:
     return {name: found[name] for name in COLUMNS}
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> bytes:
+def lines(rows: Sequence[Sequence[str]]) -> bytes:
+    """Rows of a CSV file."""
     written = io.StringIO(newline="")
-    csv.writer(written, lineterminator="\n").writerows(rows)
+    # With line ends of one character it would leave a carriage return in a text unquoted.
+    csv.writer(written, lineterminator="\r\n").writerows(rows)
     return written.getvalue().encode()
