@@ -162,15 +162,16 @@ def fire(
                 "database": "none",
                 "dictionaries": {"integer": {"dictionary": "ids", "probability": 0.5}},
             },
-            # Where its path ends could be a contact's id, of which other methods then speak.
+            # Where their paths end could be an id, of which other methods then speak.
             "operations": [
                 {
-                    "include-name": "POST /api/contacts/import",
+                    "include-name": name,
                     "checks": {
                         "unsupported_method": {"enabled": False},
                         "allow_header_conformance": {"enabled": False},
                     },
                 }
+                for name in ("POST /api/contacts/import", "POST /api/campaigns/preview")
             ],
             **chosen,
         }

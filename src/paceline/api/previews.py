@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 
 from paceline.api.context import Ctx, ReadCaller, Repeat, SendCaller
 from paceline.api.messages import Message
@@ -20,6 +21,42 @@ from paceline.engine import previewing
 from paceline.engine.trying import send_test
 
 router = APIRouter(prefix="/campaigns")
+
+_COUNTED: JsonDict = {
+    "text": "Hello Ana…",
+    "encoding": "ucs-2",
+    "parts": 1,
+    "units": 10,
+    "per_part": 70,
+    "units_left": 60,
+    "unicode_characters": [
+        {
+            "character": "…",
+            "name": "HORIZONTAL ELLIPSIS",
+            "count": 1,
+            "positions": [10],
+            "replacement": "...",
+        }
+    ],
+    "plain": {"text": "Hello Ana...", "parts": 1},
+}
+_RECIPIENT: JsonDict = {"contact_id": 1, "to": "+306912345678", "text": _COUNTED}
+_PREVIEW: JsonDict = {
+    "text": _COUNTED,
+    "recipient": _RECIPIENT,
+    "suppressed": False,
+    "audience": {
+        "recipients": 1000,
+        "parts": 1040,
+        "by_parts": [{"parts": 1, "recipients": 960}, {"parts": 2, "recipients": 40}],
+        "unicode_recipients": 1000,
+        "worst": _RECIPIENT,
+        "without_value": [{"tag": "first_name", "recipients": 12}],
+        "cost": [{"currency": "EUR", "amount": "44.20"}],
+        "without_price": 0,
+    },
+    "took_ms": 15,
+}
 
 
 class NewPreview(Request):
@@ -164,6 +201,8 @@ class Preview(BaseModel):
     was asked for or the first, ``suppressed`` that they would be left out. An opt-out link is shown
     with zeros for its token, which it has from its message.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PREVIEW]})
 
     text: CountedText
     recipient: RecipientText | None

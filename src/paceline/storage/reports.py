@@ -1,7 +1,8 @@
 """What became of a campaign: its figures, counted from its messages on one snapshot.
 
 Two passes over the campaign's rows, each a grouping that the database makes, however many there
-are: one for the hours, one for the parts.
+are: one for the hours, one for the parts. They go by way of the batches, whose messages lie side by
+side; the index of a campaign's messages is in the order of their numbers, and leads to and fro.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from paceline.domain.hourly import QUARTER_MS
 from paceline.domain.message import Delivery, MessageStatus
 from paceline.storage import campaigns, prices
 from paceline.storage.database import AnyRow, now
-from paceline.storage.schema import messages, tenants
+from paceline.storage.schema import batches, messages, tenants
 
 _AT_ONCE = 5_000
 _QUARTERS = 1 << 21
@@ -172,12 +173,14 @@ _KEY = ((_MOVED * 2 + case((_FAILED, 1), else_=0)) * 2 + case((_IS_TAKEN, 1), el
 several times as fast as by five columns."""
 _COUNTED = (
     select(_KEY.label("key"), func.count().label("n"))
-    .where(messages.c.campaign_id == _CAMPAIGN)
+    .join_from(batches, messages, messages.c.batch_id == batches.c.id)
+    .where(batches.c.campaign_id == _CAMPAIGN)
     .group_by("key")
 )
 _HEAD = func.substr(messages.c.phone, 1, bindparam("length"))
 _TAKEN = (
     select(_HEAD.label("head"), messages.c.merge_values, func.count().label("n"))
-    .where(messages.c.campaign_id == _CAMPAIGN, _IS_TAKEN)
+    .join_from(batches, messages, messages.c.batch_id == batches.c.id)
+    .where(batches.c.campaign_id == _CAMPAIGN, _IS_TAKEN)
     .group_by("head", messages.c.merge_values)
 )

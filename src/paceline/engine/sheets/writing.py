@@ -24,5 +24,6 @@ def safe(cell: str) -> str:
 def csv_text(rows: Iterable[Iterable[str]]) -> str:
     """Rows as CSV, made safe."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([safe(cell) for cell in row] for row in rows)
+    # With line ends of one character it would leave a carriage return in a cell unquoted.
+    csv.writer(text, lineterminator="\r\n").writerows([safe(cell) for cell in row] for row in rows)
     return text.getvalue()
