@@ -12,7 +12,8 @@ from sqlalchemy import update
 from paceline.domain.cost import Price
 from paceline.domain.errors import NotFoundError
 from paceline.domain.outcome import Answered, Rejection
-from paceline.engine import exporting
+from paceline.engine import message_exports
+from paceline.engine.exporting import Format
 from paceline.engine.reporting import PartsKnown, Report, report
 from paceline.settings import load
 from paceline.storage import exports, launches, prices, reports, tenants
@@ -182,14 +183,14 @@ def test_an_export_of_one_state_has_only_that(world: World):
 
 
 async def test_a_file_is_written_in_pages_and_no_message_is_left_out(world: World, monkeypatch):
-    monkeypatch.setattr(exporting, "PAGE", 2)
+    monkeypatch.setattr(message_exports, "PAGE", 2)
     campaign = world.sending(5, batch_size=2, text="Hi")
     world.sending(1)
     world.send()
     sealer = sealer_of(load({"PACELINE_SECRET": "a secret of the tests"}))
     for kind, status, lines in (("csv", None, 6), ("jsonl", None, 5), ("jsonl", "sent", 2)):
-        begun = await exporting.export(
-            world.database, sealer, world.acme, campaign, exporting.Format(kind), status
+        begun = await message_exports.export(
+            world.database, sealer, world.acme, campaign, Format(kind), status
         )
         chunks = [chunk async for chunk in begun.chunks()]
         assert b"".join(chunks).count(b"\n") == lines

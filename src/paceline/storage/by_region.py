@@ -16,6 +16,19 @@ from paceline.storage.among import among
 from paceline.storage.schema import batches, contacts, messages
 
 
+def only_one(connection: Connection, people: Subquery) -> str | None:
+    """The region of all people of a launch; None: they have several, or of some none is noted."""
+    row = connection.execute(
+        select(
+            func.count().label("people"),
+            func.count(people.c.region).label("noted"),
+            func.min(people.c.region).label("first"),
+            func.max(people.c.region).label("last"),
+        ).select_from(people)
+    ).one()
+    return row.first if row.noted == row.people and row.first == row.last else None
+
+
 def in_batches(people: Subquery, first: int, size: int) -> Subquery:
     """The people of a launch with a ``batch_id``, which up to ``size`` of one region share. Batches
     are in the order in which they begin in the audience, so none waits for all of another region.

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    String,
     Subquery,
     bindparam,
     cast,
@@ -174,12 +175,16 @@ def write_chunk(
     at = now(connection)
     people = _eligible(connection, campaign, rule, after=launch.cursor, until=cursor).subquery()
     quiet = is_quiet_sometimes(tenant)
-    in_batches = by_region.in_batches if quiet else _in_batches
+    region = by_region.only_one(connection, people) if quiet else None
+    sorted_out = quiet and region is None
+    in_batches = by_region.in_batches if sorted_out else _in_batches
     created = _insert_messages(
         connection, campaign, in_batches(people, first, launch.batch_size), at
     )
-    written = _insert_batches(connection, campaign, first, tenant.opt_outs, at)
-    if quiet:
+    if region is not None and by_region.only_one(connection, people) != region:
+        region = None  # a number was changed meanwhile: it is looked at again at the gate
+    written = _insert_batches(connection, campaign, first, tenant.opt_outs, region, at)
+    if sorted_out:
         by_region.label(connection, first, first + BLOCK - 1)
     _advance(connection, campaign_id, cursor, finished=finished)
     if counters.lock(connection, campaign_id) == CampaignStatus.CANCELLED:
@@ -372,7 +377,7 @@ def _insert_messages(connection: Connection, campaign: Any, people: Subquery, at
 
 
 def _insert_batches(
-    connection: Connection, campaign: Any, first: int, opt_outs: int, at: int
+    connection: Connection, campaign: Any, first: int, opt_outs: int, region: str | None, at: int
 ) -> int:
     """The batches that the new messages name, with as many as they turned out to hold."""
     columns = {
@@ -383,6 +388,7 @@ def _insert_batches(
         "status": literal(str(BatchStatus.QUEUED)),
         "size": func.count(),
         "seen_opt_outs": literal(opt_outs),
+        "region": literal(region, String),
         "created_at": literal(at),
         "updated_at": literal(at),
     }
