@@ -1,4 +1,4 @@
-"""Cells of an export: no spreadsheet takes one for a formula, and each is read as it was written."""
+"""Cells of an export: none is taken for a formula, and each is read as it was written."""
 
 from __future__ import annotations
 
