@@ -14,8 +14,18 @@ from paceline.domain.outcome import Answered, NoAnswer, NotSent, Rejection
 from paceline.domain.verdict import Policy, UnconfirmedPolicy
 from paceline.engine.pace import change
 from paceline.engine.waiting import Cause, waiting_for
-from paceline.storage import apart, contacts, messages, outcomes, postponed, standings, tenants
+from paceline.storage import (
+    apart,
+    contacts,
+    imports,
+    messages,
+    outcomes,
+    postponed,
+    standings,
+    tenants,
+)
 from paceline.storage.batches import Attempt
+from paceline.storage.imports import StagedContact
 from paceline.storage.schema import batches
 from paceline.storage.schema import contacts as contacts_table
 from paceline.storage.wishes import TakeApart, Untimely, Wish
@@ -75,6 +85,19 @@ def test_a_contact_has_the_region_of_its_number(world: World) -> None:
     assert (japanese.region, nobodys.region) == ("JP", None)
     world.write(contacts.change, world.acme, japanese.id, {"phone": BRITISH})
     assert world.rows(contacts_table, id=japanese.id)[0].region == "GB"
+
+
+def test_an_imported_contact_has_the_region_of_its_number(world: World) -> None:
+    people(world, JAPANESE)
+    world.write(lambda c: c.execute(contacts_table.update().values(region=None)))
+    rows = [
+        StagedContact(2, JAPANESE, None, None, {}, "JP"),
+        StagedContact(3, BRITISH, None, None, {}, "GB"),
+        StagedContact(4, NOBODYS, None, None, {}),
+    ]
+    world.write(imports.stage, world.acme, "an import", rows)
+    world.write(imports.merge, world.acme, "an import", expected=3, list_id=None)
+    assert [row.region for row in world.rows(contacts_table)] == ["JP", "GB", None]
 
 
 def test_with_quiet_hours_each_region_has_batches_of_its_own(world: World) -> None:
