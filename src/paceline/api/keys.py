@@ -56,7 +56,7 @@ class NewKey(Request):
     name: Short = Field(min_length=1, max_length=100, examples=["web shop"])
     scopes: list[Scope] | None = Field(default=None, min_length=1, examples=[["send"]])
     expires_at: End | None = Field(default=None, examples=["2099-12-01T09:00:00Z"])
-    test: bool = False
+    test: bool = Field(default=False, strict=True)
     tenant_id: Id | None = None
     """Another tenant than the caller's own; for admins."""
 
