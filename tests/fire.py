@@ -162,15 +162,16 @@ def fire(
                 "database": "none",
                 "dictionaries": {"integer": {"dictionary": "ids", "probability": 0.5}},
             },
-            # Where its path ends could be a contact's id, of which other methods then speak.
+            # Where their paths end could be an id, of which other methods then speak.
             "operations": [
                 {
-                    "include-name": "POST /api/contacts/import",
+                    "include-name": name,
                     "checks": {
                         "unsupported_method": {"enabled": False},
                         "allow_header_conformance": {"enabled": False},
                     },
                 }
+                for name in ("POST /api/contacts/import", "POST /api/campaigns/preview")
             ],
             **chosen,
         }
@@ -211,6 +212,8 @@ def in_a_thread(database_url: str, *, admin: bool, **environ: str) -> Iterator[t
 
 
 async def _furnished(api: Any, *, admin: bool) -> str:
+    for _ in range(8):  # keys to be revoked under fire, so that it is not the one that fires
+        await api.caller("operator" if admin else "acme")
     operator = await api.caller("operator", admin=True)
     call = operator if admin else await api.caller("acme")
     for digit in (1, 2, 3):

@@ -75,10 +75,11 @@ async def test_a_method_that_is_refused_is_told_all_that_are_not(api: Api, call:
     """The framework alone names those of one route."""
     described = (await api.nobody("GET", "/openapi.json")).json["paths"]
     for path, methods in described.items():
-        if path == "/api/contacts/import":
-            continue  # a contact's id could stand where its path ends
+        if path in {"/api/contacts/import", "/api/campaigns/preview"}:
+            continue  # an id could stand where its path ends
         address = path.replace("{", "").replace("}", "")
-        answer = await call("PUT", address)
+        refused = "PATCH" if "put" in methods else "PUT"
+        answer = await call(refused, address)
         assert answer.status == 405, path
         assert answer.headers["Allow"].split(", ") == sorted(map(str.upper, methods)), path
 

@@ -116,17 +116,17 @@ def _look(
     began = 0.0
     while time.monotonic() < (began + seconds if began else unknown_until):
         number = next(asking)
-        status = _post(webhook, ids[number])
+        status, order = _post(webhook, ids[number]), _order(installation)
         seen.receipts[status] += 1
+        seen.orders[order] += 1
         (seen.taken if status == _TAKEN else seen.refused).add(number)
-        if not began and status != _TAKEN:
+        if not began and (status, order) != (_TAKEN, _CREATED):
             began = time.monotonic()
         if began:
-            seen.orders[_order(installation)] += 1
             ready, _ = readiness(installation.url)
             if time.monotonic() > began + trouble.unready_after_s:
                 seen.ready[ready] += 1
-            time.sleep(0.1)
+        time.sleep(0.1)
     return seen
 
 
@@ -142,7 +142,8 @@ def _judge_answers(report: Report, seen: Seen, trouble: Trouble) -> None:
         "orders_answered": dict(seen.orders),
         "ready_answered": dict(seen.ready),
     }
-    report.require("receipts are refused meanwhile", holds=seen.receipts[_UNAVAILABLE] > 0)
+    refused = seen.receipts[_UNAVAILABLE] + seen.orders[_UNAVAILABLE]
+    report.require("something is refused meanwhile", holds=refused > 0)
     report.require("a receipt is taken or refused", holds=set(seen.receipts) <= _PLAIN)
     report.require("an order is carried out or refused", holds=set(seen.orders) <= _PLAIN)
     report.require("it is not ready meanwhile", holds=set(seen.ready) <= {_UNAVAILABLE})

@@ -113,9 +113,12 @@ class Judge:
         """By text and number: a person in a campaign."""
         limited: list[AccountPlan | TenantPlan] = [*scenario.accounts, *scenario.tenants]
         self._limits = {each.name: _Seen([(0.0, each.limits)]) for each in limited}
+        self._caps = {each.name: each.frequency_max for each in scenario.tenants}
+        self._written_to: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """(tenant, number) → the campaigns whose messages to it have reached a provider."""
         self._blind_until_ms = 0.0
         """The database's clock was put forward, which is not promised for: windows that saw it are
-        not judged."""
+        not judged, nor what was asked of a provider before its quiet period was really over."""
         self.accepted_by_operator: set[int] = set()
         """Messages of which an operator said that they are sent."""
 
@@ -172,6 +175,7 @@ class Judge:
         """A submission has reached its provider."""
         for each in sightings:
             self._hold_to_once(each)
+            self._hold_to_cap(each)
             self._sightings[each.text, each.number].append(each)
         if sightings and not stuck:
             tenant = sightings[0].text.split(" ", 1)[0]
@@ -190,18 +194,41 @@ class Judge:
                 )
                 return
 
+    def _hold_to_cap(self, seen: Sighting) -> None:
+        tenant, campaign = _subject(seen.text).split(" ", 1)
+        most = self._caps.get(tenant)
+        if most is None or not campaign.startswith("c"):  # one without a campaign does not count
+            return
+        campaigns = self._written_to[tenant, seen.number]
+        campaigns.add(campaign)
+        if len(campaigns) > most:
+            self.broken(
+                "the frequency cap",
+                f"{seen.number} is written to by {len(campaigns)} campaigns of {tenant}, which "
+                f"allows {most}",
+            )
+
     def _may_repeat(self, before: Sighting, again: Sighting) -> bool:
         """Whether a call may be followed by another one of the same message (promise 1)."""
         plan = self._plans[before.account]
         if before.resent or before.said is Said.NO:
             return True
         if plan.deduplicates:
-            return before.reference == again.reference
+            return before.reference == again.reference or self._refuted(before)
         if plan.looks_up:
             return before.unknown_told
         if before.said is Said.ERROR:
             return _means_no(plan)
         return before.said is Said.NOTHING and self._resends
+
+    def _refuted(self, doubtful: Sighting) -> bool:
+        """Whether a later call under the same reference was rejected, by a provider that would have
+        known the reference if it had accepted this one.
+        """
+        return any(
+            each.reference == doubtful.reference and each.said is Said.NO
+            for each in self._sightings[doubtful.text, doubtful.number]
+        )
 
     @property
     def _resends(self) -> bool:
@@ -279,13 +306,15 @@ class Judge:
 
     def _may_not_know(self, phone: str, text: str) -> bool:
         """Whether it may count as failed although it was accepted: its operator has said what a 5xx
-        means, or that silence is to be followed by another try.
+        means, or that silence is to be followed by another try; or its provider was asked too soon,
+        by a clock that was put forward.
         """
         seen = [each for each in self._seen_of(phone, text) if each.accepted]
         return all(
             each.resent
             or (each.said is Said.ERROR and _means_no(self._plans[each.account]))
             or (each.said is Said.NOTHING and self._resends)
+            or (each.unknown_told and self._blind_until_ms > 0)
             for each in seen
         )
 
@@ -306,7 +335,14 @@ class Judge:
 
 
 _NOT_SENT = frozenset(
-    {"rejected", "attempts_exhausted", "cancelled", "opted_out", "internal_error"}
+    {
+        "rejected",
+        "attempts_exhausted",
+        "cancelled",
+        "opted_out",
+        "frequency_cap",
+        "internal_error",
+    }
 )
 """Reasons that say: it was never accepted."""
 _RANK = {"": 0, "Failure": 1, "Expired": 1, "Delivered": 2}

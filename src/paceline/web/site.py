@@ -70,7 +70,12 @@ class Site:
         if not secret:
             return None
         who = await self.database.glance(users.signed_in, secret)
-        return None if who is None else Visit(request, self.secure, who, secret)
+        if who is None:
+            return None
+        everything = who.role.may(Role.ADMIN)
+        database = self.database if everything else self.database.of_tenant(who.tenant_id)
+        orders = self.orders.by(who.actor, database=database)
+        return Visit(request, self.secure, who, secret, database, orders)
 
     def visitor(self, request: Request) -> Visitor:
         return Visitor(request, self.secure)

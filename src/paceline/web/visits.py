@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from paceline.domain.role import Role
+from paceline.engine.orders import Orders
+from paceline.storage.database import Database
 from paceline.storage.users import SESSION_MS, SignedIn
 from paceline.web.languages import Language, languages, preferred
 from paceline.web.rendering import Writing, rendered
@@ -136,6 +138,10 @@ class Visit(Visitor):
     who: SignedIn
     secret: str
     """Of the session."""
+    database: Database
+    """As they may see it: their tenant's rows only, unless they see to all tenants."""
+    orders: Orders
+    """Given in their name."""
 
     @property
     def csrf(self) -> str:

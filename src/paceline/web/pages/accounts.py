@@ -59,14 +59,14 @@ class _Accounts:
 
     async def limit_tenant(self, visit: Visit) -> Response:
         values = _limits(await visit.form())
-        await self._site.database.write(
+        await visit.database.write(
             operations.change_tenant, visit.who.tenant_id, values, actor=visit.who.actor
         )
         return self._done(visit)
 
     async def limit(self, visit: Visit) -> Response:
         values = _limits(await visit.form())
-        await self._site.database.write(
+        await visit.database.write(
             operations.change_account,
             visit.request.path_params["id"],
             values,
@@ -77,7 +77,7 @@ class _Accounts:
 
     async def release(self, visit: Visit) -> Response:
         await visit.form()
-        await self._site.database.write(
+        await visit.database.write(
             operations.release_account, visit.request.path_params["id"], actor=visit.who.actor
         )
         return self._done(visit)
@@ -85,7 +85,7 @@ class _Accounts:
     async def test(self, visit: Visit) -> Response:
         """Send one message to a number of one's own."""
         form = await visit.form()
-        message = await self._site.orders.send(
+        message = await visit.orders.send(
             visit.who.tenant_id,
             to=form.get("to", ""),
             text=form.get("text") or "Paceline: this is a test.",
@@ -94,7 +94,7 @@ class _Accounts:
         return visit.to(f"/messages/{message.id}")
 
     def _done(self, visit: Visit) -> Response:
-        self._site.orders.wake()
+        visit.orders.wake()
         return visit.to("/accounts")
 
     async def _read(self, visit: Visit) -> dict[str, Any]:
@@ -106,8 +106,8 @@ class _Accounts:
             rows = accounts.all_of(connection, None if everybodys else tenant_id)
             return tenants.get(connection, tenant_id), rows, now(connection)
 
-        tenant, rows, at = await self._site.database.read(read)
-        pacing = self._site.orders.rules.pacing
+        tenant, rows, at = await visit.database.read(read)
+        pacing = visit.orders.rules.pacing
         return {
             "tenant": tenant,
             "tenant_lane": Lane.of(tenant, pacing.tenant, at),

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.domain.errors import NotFoundError
 from paceline.domain.role import Role
-from paceline.engine.orders import Shown
+from paceline.engine.orders import Orders, Shown
 from paceline.engine.readings import Readings
 from paceline.storage import campaigns, standings, watching
 from paceline.storage.database import AnyRow, DatabaseUnreachableError
@@ -37,12 +37,12 @@ _BATCHES = 20
 
 def routes(site: Site) -> list[BaseRoute]:
     pages = _Campaigns(site)
-    orders: Mapping[str, Callable[[int, int], Awaitable[Any]]] = {
-        "start": site.orders.enqueue,
-        "pause": site.orders.pause,
-        "resume": site.orders.resume,
-        "cancel": site.orders.cancel,
-        "unschedule": site.orders.unschedule,
+    orders: Mapping[str, Callable[[Orders, int, int], Awaitable[Any]]] = {
+        "start": Orders.enqueue,
+        "pause": Orders.pause,
+        "resume": Orders.resume,
+        "cancel": Orders.cancel,
+        "unschedule": Orders.unschedule,
     }
     return [
         site.route("/campaigns", pages.all_of_them),
@@ -108,7 +108,7 @@ class _Campaigns:
         chosen = query.get("status", "")
         status = CampaignStatus(chosen) if chosen in set(CampaignStatus) else None
         before = int(query["before"]) if query.get("before", "").isdecimal() else None
-        found = await self._site.orders.campaigns(
+        found = await visit.orders.campaigns(
             visit.who.tenant_id, before=before, limit=_PAGE + 1, status=status
         )
         more = found[_PAGE - 1].campaign.id if len(found) > _PAGE else None
@@ -142,22 +142,21 @@ class _Campaigns:
     async def decide(self, visit: Visit) -> Response:
         form = await visit.form()
         decision = Decision(form["action"])
-        await self._site.orders.decide(
+        await visit.orders.decide(
             visit.who.tenant_id,
             visit.request.path_params["id"],
             decision,
-            actor=visit.who.actor,
         )
         return await self._changed(visit)
 
     def ordering(
-        self, order: Callable[[int, int], Awaitable[Any]]
+        self, order: Callable[[Orders, int, int], Awaitable[Any]]
     ) -> Callable[[Visit], Awaitable[Response]]:
         """The page that gives an order and shows what came of it."""
 
         async def give(visit: Visit) -> Response:
             await visit.form()
-            await order(visit.who.tenant_id, visit.request.path_params["id"])
+            await order(visit.orders, visit.who.tenant_id, visit.request.path_params["id"])
             return await self._changed(visit)
 
         return give

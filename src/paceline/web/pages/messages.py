@@ -85,7 +85,7 @@ class _Messages:
     async def explorer(self, visit: Visit) -> Response:
         wanted = Wanted.of(visit.request.query_params)
         number, wrong = self._number(wanted.number)
-        found, known = await self._site.database.read(_found, visit.who.tenant_id, wanted, number)
+        found, known = await visit.database.read(_found, visit.who.tenant_id, wanted, number)
         shown = [] if wrong else found[:_PAGE]
         more = shown[-1].id if len(found) > _PAGE and shown else None
         template = "messages_part.html" if visit.is_partial else "messages.html"
@@ -102,7 +102,7 @@ class _Messages:
     async def story(self, visit: Visit) -> Response:
         """One message from being queued to its last receipt."""
         message_id = visit.request.path_params["id"]
-        message, tries, campaign = await self._site.database.read(
+        message, tries, campaign = await visit.database.read(
             _story, visit.who.tenant_id, message_id
         )
         text = self._text(message)
@@ -119,9 +119,7 @@ class _Messages:
         """About a single message that is unconfirmed."""
         form = await visit.form()
         message_id = visit.request.path_params["id"]
-        await self._site.orders.decide_single(
-            visit.who.tenant_id, message_id, Decision(form["action"]), actor=visit.who.actor
-        )
+        await visit.orders.decide_single(visit.who.tenant_id, message_id, Decision(form["action"]))
         return visit.to(f"/messages/{message_id}")
 
     def _text(self, row: AnyRow) -> str:

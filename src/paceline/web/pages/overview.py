@@ -27,7 +27,7 @@ class _Overview:
 
     async def page(self, visit: Visit) -> Response:
         throughput, now = await asyncio.gather(
-            self._site.database.read(
+            visit.database.read(
                 watching.throughput, visit.who.tenant_id, steps=_MINUTES, step_ms=60_000
             ),
             self._now(visit),
@@ -40,7 +40,7 @@ class _Overview:
 
     async def _now(self, visit: Visit) -> dict[str, Any]:
         tenant_id = visit.who.tenant_id
-        orders, database = self._site.orders, self._site.database
+        orders, database = visit.orders, visit.database
         sending, scheduled, unsettled, failing, accounts = await asyncio.gather(
             orders.campaigns(tenant_id, limit=_SHOWN, status=CampaignStatus.SENDING),
             orders.campaigns(tenant_id, limit=_SHOWN, status=CampaignStatus.SCHEDULED),

@@ -36,7 +36,7 @@ class _Queue:
 
     async def _read(self, visit: Visit) -> dict[str, Any]:
         """The queue is the installation's; errors are the tenant's, an administrator sees all."""
-        database, pacing = self._site.database, self._site.orders.rules.pacing
+        database, pacing = visit.database, visit.orders.rules.pacing
         whose = None if visit.may(Role.ADMIN) else visit.who.tenant_id
 
         def workers(connection: Connection) -> tuple[list[Any], int]:

@@ -52,7 +52,7 @@ class _Settings:
                 "audit": audit_log.page(connection, tenant_id, limit=_AUDITED + 1),
             }
 
-        found = await self._site.database.read(read)
+        found = await visit.database.read(read)
         return visit.page(
             "settings.html",
             users=found["users"],
@@ -64,7 +64,7 @@ class _Settings:
     async def audit(self, visit: Visit) -> Response:
         """More of the audit log."""
         before = visit.request.query_params.get("before", "")
-        rows = await self._site.database.read(
+        rows = await visit.database.read(
             audit_log.page,
             visit.who.tenant_id,
             before=int(before) if before.isdecimal() else None,
@@ -75,7 +75,7 @@ class _Settings:
     async def add_user(self, visit: Visit) -> Response:
         form = await visit.form()
         await staff.add(
-            self._site.database,
+            visit.database,
             visit.who,
             login=form.get("login", ""),
             password=form.get("password", ""),
@@ -86,7 +86,7 @@ class _Settings:
     async def change_user(self, visit: Visit) -> Response:
         form = await visit.form()
         await staff.change(
-            self._site.database,
+            visit.database,
             visit.who,
             visit.request.path_params["id"],
             role=_role(form["role"]) if "role" in form else None,
@@ -103,7 +103,7 @@ class _Settings:
             endpoint = webhook_endpoints.get(connection, *which)
             return endpoint, webhook_deliveries.page(connection, *which)
 
-        endpoint, deliveries = await self._site.database.read(read)
+        endpoint, deliveries = await visit.database.read(read)
         return visit.page("webhook.html", endpoint=endpoint, deliveries=deliveries)
 
     async def replay(self, visit: Visit) -> Response:
@@ -111,9 +111,9 @@ class _Settings:
         endpoint_id, wanted = visit.request.path_params["id"], form.get("delivery", "")
         if not wanted.isdecimal():
             raise InvalidInputError.of("delivery", "must be the id of a delivery")
-        endpoints = Endpoints(self._site.database, visit.who.tenant_id, visit.who.actor)
+        endpoints = Endpoints(visit.database, visit.who.tenant_id, visit.who.actor)
         await endpoints.replay_one(endpoint_id, int(wanted))
-        self._site.orders.wake()
+        visit.orders.wake()
         return visit.to(f"/settings/webhooks/{endpoint_id}")
 
 
