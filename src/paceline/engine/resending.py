@@ -44,6 +44,7 @@ async def resend(
         EmptyAudienceError: nobody failed for these reasons.
         SimulatorOnlyError: these are a test's orders, and the campaign is none.
     """
+    await orders.database.read(orders.may_touch, tenant_id, campaign_id)
     parent = await orders.database.read(campaigns.get, tenant_id, campaign_id)
     reasons = _reasons(what.reasons)
     description = NewCampaign(
@@ -64,7 +65,6 @@ async def resend(
         raise WrongStateError("resend", parent.status, again.FROM)
 
     def create(connection: Connection) -> Shown:
-        orders.may_touch(connection, tenant_id, campaign_id)
         if not resends.failed(connection, campaign_id, reasons):
             raise EmptyAudienceError(
                 f"There is nobody to send to again: no message failed for {', '.join(reasons)}."
