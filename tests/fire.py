@@ -53,6 +53,14 @@ CHECKS = (
     "ignored_auth",
     "use_after_free",
 )
+ENDING_LIKE_AN_ID = (
+    "GET /api/contacts/export",
+    "POST /api/campaigns/preview",
+    "POST /api/contacts/erase",
+    "POST /api/contacts/import",
+    "POST /api/contacts/person",
+    "POST /api/segments/preview",
+)
 _PHONES = ["+447911123401", "+447911123411", "+447911123456", "07911 123457"]
 _MOMENTS = [
     "2099-12-01T09:00:00Z",
@@ -171,7 +179,7 @@ def fire(
                         "allow_header_conformance": {"enabled": False},
                     },
                 }
-                for name in ("POST /api/contacts/import", "POST /api/campaigns/preview")
+                for name in ENDING_LIKE_AN_ID
             ],
             **chosen,
         }

@@ -66,8 +66,8 @@ BUGS = (
         name="doubtful_recipient_stays_in_the_batch",
         promise=OPTED_OUT,
         harm="A person who opted out while a message to them was in doubt is in the next call.",
-        file=f"{_STORAGE}/opt_outs.py",
-        old="        _keep_apart_those_in_doubt(connection, batch, at)\n",
+        file=f"{_STORAGE}/leaving_out.py",
+        old="    _keep_apart_those_in_doubt(connection, batch, message_ids, at)\n",
         new="",
     ),
     Bug(

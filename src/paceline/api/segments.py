@@ -99,7 +99,7 @@ async def list_segments(
 
 
 @router.post("/preview")
-async def preview_filter(body: SegmentFilter, caller: ManageCaller, context: Ctx) -> Preview:
+async def preview_filter(body: SegmentFilter, caller: ReadCaller, context: Ctx) -> Preview:
     """Count the contacts whom a filter means, and show ten; nothing is kept."""
     wanted = read_filter(body.filter)
     await context.database.read(segments.refuse_unknown, caller.tenant_id, wanted)

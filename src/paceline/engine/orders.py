@@ -205,7 +205,9 @@ class Orders:
         """
 
         def change(connection: Connection) -> Standing:
+            self.may_touch(connection, tenant_id, campaign_id)
             pace.change(connection, tenant_id, campaign_id, given)
+            campaigns.log(connection, tenant_id, campaign_id, "change", self.actor, **given)
             return standings.of(connection, tenant_id, campaign_id)
 
         shown = self.shown(await self.database.write(change))
@@ -224,7 +226,7 @@ class Orders:
         """Give a campaign up: what is queued and not in doubt fails as ``cancelled``."""
 
         def cancel(connection: Connection) -> None:
-            self._may_touch(connection, tenant_id, campaign_id)
+            self.may_touch(connection, tenant_id, campaign_id)
             campaigns.cancel(connection, tenant_id, campaign_id, actor=self.actor)
 
         await self.database.write(cancel)
@@ -263,7 +265,7 @@ class Orders:
             ConflictError: a resend is asked for and it is cancelled.
         """
         concerned = 0
-        await self.database.read(self._may_touch, tenant_id, campaign_id)
+        await self.database.read(self.may_touch, tenant_id, campaign_id)
         for batch_id in await self.database.read(doubt.undecided, tenant_id, campaign_id):
             concerned += await self._decide(batch_id, decision)
         self.wake()
@@ -354,7 +356,7 @@ class Orders:
     def _enqueue(
         self, connection: Connection, tenant_id: int, campaign_id: int, by: int | None
     ) -> Enqueued:
-        self._may_touch(connection, tenant_id, campaign_id)
+        self.may_touch(connection, tenant_id, campaign_id)
         status = campaigns.get(connection, tenant_id, campaign_id).status
         startable = allowed_from(CampaignVerb.START)
         if status == CampaignStatus.PAUSED:
@@ -383,11 +385,11 @@ class Orders:
         verb: CampaignVerb,
         **values: Any,
     ) -> Standing:
-        self._may_touch(connection, tenant_id, campaign_id)
+        self.may_touch(connection, tenant_id, campaign_id)
         campaigns.change(connection, tenant_id, campaign_id, verb, actor=self.actor, **values)
         return standings.of(connection, tenant_id, campaign_id)
 
-    def _may_touch(self, connection: Connection, tenant_id: int, campaign_id: int) -> None:
+    def may_touch(self, connection: Connection, tenant_id: int, campaign_id: int) -> None:
         """Keep tests away from campaigns that reach people.
 
         Raises:

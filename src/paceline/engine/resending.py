@@ -42,7 +42,9 @@ async def resend(
         WrongStateError: it is neither completed nor cancelled.
         InvalidInputError: with every fault of what is asked for.
         EmptyAudienceError: nobody failed for these reasons.
+        SimulatorOnlyError: these are a test's orders, and the campaign is none.
     """
+    await orders.database.read(orders.may_touch, tenant_id, campaign_id)
     parent = await orders.database.read(campaigns.get, tenant_id, campaign_id)
     reasons = _reasons(what.reasons)
     description = NewCampaign(
@@ -57,6 +59,7 @@ async def resend(
         description,
         max_parts=orders.settings.max_parts,
         public_url=orders.settings.public_url,
+        test=orders.test,
     )
     if parent.status not in again.FROM:
         raise WrongStateError("resend", parent.status, again.FROM)
@@ -67,7 +70,12 @@ async def resend(
                 f"There is nobody to send to again: no message failed for {', '.join(reasons)}."
             )
         made = campaigns.create(
-            connection, tenant_id, **values, parent_id=campaign_id, parent_reasons=reasons
+            connection,
+            tenant_id,
+            **values,
+            parent_id=campaign_id,
+            parent_reasons=reasons,
+            actor=orders.actor,
         )
         standing = standings.of(connection, tenant_id, made.id)
         return Shown(standing.campaign, waiting_for(standing, orders.rules.pacing))

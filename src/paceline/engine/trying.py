@@ -41,7 +41,8 @@ async def send_test(
 
     Raises:
         NotFoundError: this tenant has no such campaign or contact.
-        InvalidInputError: the number cannot be read, or is suppressed.
+        InvalidInputError: the number cannot be read, is suppressed, or was erased.
+        SimulatorOnlyError: these are a test's orders, and the campaign is none.
     """
     campaign = await orders.database.read(campaigns.get, tenant_id, campaign_id)
     try:
@@ -51,6 +52,8 @@ async def send_test(
     merge_values = await orders.database.read(_values, campaign, contact_id)
 
     def queue(connection: Connection) -> AnyRow:
+        orders.may_touch(connection, tenant_id, campaign_id)
+        orders.erased_numbers.refuse(connection, tenant_id, number, where="to")
         message_id = messages.add_single(
             connection,
             tenant_id,
