@@ -134,6 +134,12 @@ def count(connection: Connection, tenant_id: int, campaign_id: int) -> Counted:
     campaign = campaigns_table.get(connection, tenant_id, campaign_id)
     waits = campaign.status in {CampaignStatus.DRAFT, CampaignStatus.SCHEDULED}
     at = campaign.started_at if campaign.started_at and not waits else now(connection)
+    return count_of(connection, campaign, at)
+
+
+def count_of(connection: Connection, campaign: Any, at: int) -> Counted:
+    """As ``count``, of a campaign's row or what has its columns, launched at a moment."""
+    tenant_id = campaign.tenant_id
     rule = rule_of(connection, campaign, at)
     conditions = [contacts.c.tenant_id == tenant_id]
     if rule.wanted is not None:

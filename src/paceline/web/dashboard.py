@@ -10,7 +10,16 @@ from paceline.engine.orders import Orders
 from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import Sealer
-from paceline.web.pages import accounts, campaigns, messages, overview, queue, signing
+from paceline.web.pages import (
+    accounts,
+    campaigns,
+    contacts,
+    drafting,
+    messages,
+    overview,
+    queue,
+    signing,
+)
 from paceline.web.pages import settings as settings_page
 from paceline.web.site import Site, static
 
@@ -20,11 +29,17 @@ def routes(
 ) -> list[BaseRoute]:
     """All pages, and the files that they need."""
     site = Site(database, settings, sealer, orders, time.monotonic)
-    return [
-        static(),
-        *(
-            route
-            for pages in (signing, overview, campaigns, messages, accounts, queue, settings_page)
-            for route in pages.routes(site)
-        ),
-    ]
+    return [static(), *(route for pages in _PAGES for route in pages.routes(site))]
+
+
+_PAGES = (
+    signing,
+    overview,
+    drafting,
+    campaigns,
+    contacts,
+    messages,
+    accounts,
+    queue,
+    settings_page,
+)

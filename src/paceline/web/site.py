@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -125,8 +124,3 @@ class _Static(StaticFiles):
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
-
-
-async def side_by_side(*reads: Awaitable[Any]) -> list[Any]:
-    """What several reads give."""
-    return list(await asyncio.gather(*reads))

@@ -98,6 +98,21 @@ function onChange(event) {
   }
 }
 
+// ---- Buttons that write into a field: a merge tag, or the plain alternative of a text.
+function onClick(event) {
+  const button = event.target instanceof Element && event.target.closest("[data-into]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.into);
+  if (button.dataset.insert !== undefined) {
+    field.setRangeText(button.dataset.insert, field.selectionStart, field.selectionEnd, "end");
+  } else {
+    field.value = button.dataset.text;
+  }
+  field.focus();
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+document.addEventListener("click", onClick);
 document.addEventListener("DOMContentLoaded", () => {
   if (window.htmx) htmx.createEventSource = openStream;
   drawCharts(document);
