@@ -140,6 +140,7 @@ def _environment(ground: Ground, database_url: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "PACELINE_DATA_DIR": str(ground.home),
         "PACELINE_LOG_LEVEL": "warning",
+        "PACELINE_API_RATE_MAX": "0",
         "RATE_LIMIT_TENANT_MAX": NO_LIMIT,
         "RATE_LIMIT_TRAFFIC_ACCOUNT_MAX": NO_LIMIT,
         "MITTO_API_BASE": ground.provider_url,

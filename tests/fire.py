@@ -53,6 +53,14 @@ CHECKS = (
     "ignored_auth",
     "use_after_free",
 )
+ENDING_LIKE_AN_ID = (
+    "GET /api/contacts/export",
+    "POST /api/campaigns/preview",
+    "POST /api/contacts/erase",
+    "POST /api/contacts/import",
+    "POST /api/contacts/person",
+    "POST /api/segments/preview",
+)
 _PHONES = ["+447911123401", "+447911123411", "+447911123456", "07911 123457"]
 _MOMENTS = [
     "2099-12-01T09:00:00Z",
@@ -162,15 +170,16 @@ def fire(
                 "database": "none",
                 "dictionaries": {"integer": {"dictionary": "ids", "probability": 0.5}},
             },
-            # Where its path ends could be a contact's id, of which other methods then speak.
+            # Where their paths end could be an id, of which other methods then speak.
             "operations": [
                 {
-                    "include-name": "POST /api/contacts/import",
+                    "include-name": name,
                     "checks": {
                         "unsupported_method": {"enabled": False},
                         "allow_header_conformance": {"enabled": False},
                     },
                 }
+                for name in ENDING_LIKE_AN_ID
             ],
             **chosen,
         }
@@ -211,6 +220,8 @@ def in_a_thread(database_url: str, *, admin: bool, **environ: str) -> Iterator[t
 
 
 async def _furnished(api: Any, *, admin: bool) -> str:
+    for _ in range(8):  # keys to be revoked under fire, so that it is not the one that fires
+        await api.caller("operator" if admin else "acme")
     operator = await api.caller("operator", admin=True)
     call = operator if admin else await api.caller("acme")
     for digit in (1, 2, 3):

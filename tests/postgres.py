@@ -38,6 +38,10 @@ class PostgresServer:
         self._numbers = itertools.count(1)
         self._admin: psycopg.Connection | None = None
 
+    def tool(self, name: str) -> Path:
+        """One of PostgreSQL's programs."""
+        return self._tools / name
+
     def url(self, database: str) -> str:
         return f"postgresql://postgres:@/{database}?host={self.data}"
 

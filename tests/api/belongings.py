@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from tests.api.serving import ACCOUNT, Answer, Caller
 
 
@@ -29,9 +31,14 @@ class Belongings:
     """Without a campaign."""
     phone: str
     """Suppressed."""
+    segment_id: int
+    import_id: int
+    """With a rejected row."""
     endpoint_id: int
     delivery_id: int
     """To that endpoint."""
+    key_id: int
+    """Beside the one that it calls with."""
 
 
 async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belongings:
@@ -57,14 +64,21 @@ async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belo
     description = {"name": name, "text": "Hi {{first_name}}", "list_id": people["id"]}
     campaign = await _made(call("POST", "/api/campaigns", description))
     await _made(call("POST", f"/api/campaigns/{campaign['id']}/enqueue"))
+    described = {"name": name, "filter": f'city is "{name}"'}
+    segment = await _made(call("POST", "/api/segments", described))
     draft = await _made(call("POST", "/api/campaigns", {**description, "name": f"{name} again"}))
     to = f"+44791112341{digit}"
     message = await _made(call("POST", "/api/messages", {"to": to, "text": name}))
     phone = f"+44791112342{digit}"
     await _made(call("POST", "/api/suppressions", {"phones": [phone], "reason": name}))
+    file = f"phone,name\n+44791112343{digit},{name}\nno number,{name}\n"
+    form = aiohttp.FormData()
+    form.add_field("file", file.encode(), filename=f"{name}.csv")
+    imported = await _made(call("POST", "/api/contacts/import", data=form))
     endpoint = await _made(
         call("POST", "/api/webhooks/endpoints", {"url": f"https://{name}.example.com/"})
     )
+    key = await _made(call("POST", "/api/keys", {"name": name}))
     test = await _made(call("POST", f"/api/webhooks/endpoints/{endpoint['id']}/test"))
     reply = {"id": name, "from": to, "to": number, "text": name}
     inbound = urlsplit(account["inbound_url"]).path
@@ -79,8 +93,11 @@ async def furnish(call: Caller, admin: Caller, *, name: str, digit: int) -> Belo
         draft_id=draft["id"],
         message_id=message["id"],
         phone=phone,
+        segment_id=segment["id"],
+        import_id=imported["import_id"],
         endpoint_id=endpoint["id"],
         delivery_id=test["delivery_id"],
+        key_id=key["id"],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ import aiohttp
 import uvicorn
 
 from paceline.api.app import create_app
+from paceline.domain.scope import OF_A_TENANT, Scope
 from paceline.settings import Settings, load, sqlalchemy_url
 from paceline.storage import accounts, migrate, tenants
 from paceline.storage.database import Database
@@ -55,11 +56,12 @@ class Caller:
             method, self.base + path, headers=headers, **kwargs
         ) as answer:
             text = await answer.text()
+            is_json = answer.content_type.endswith("json")
             return Answer(
                 answer.status,
                 answer.headers,
                 text,
-                await answer.json(content_type=None) if "json" in answer.content_type else None,
+                await answer.json(content_type=None) if is_json else None,
             )
 
 
@@ -76,9 +78,23 @@ class Api:
     worker: list[str] = field(default_factory=list)
     """What is wrong with the worker; empty: nothing."""
 
-    async def caller(self, tenant: str, *, admin: bool = False) -> Caller:
+    async def caller(
+        self,
+        tenant: str,
+        *,
+        admin: bool = False,
+        scopes: Collection[Scope] = OF_A_TENANT,
+        test: bool = False,
+    ) -> Caller:
+        """Somebody with a key of these scopes, and ``admin`` if so."""
         row = await self.database.write(tenants.keep, tenant)
-        _, key = await self.database.write(tenants.create_key, row.id, name="test", admin=admin)
+        _, key = await self.database.write(
+            tenants.create_key,
+            row.id,
+            name="test",
+            scopes=[*scopes, *[Scope.ADMIN] * admin],
+            test=test,
+        )
         return Caller(self.session, self.base, key, row.id)
 
     @property
@@ -91,7 +107,12 @@ async def serving(database_url: str, **environ: str) -> AsyncIterator[Api]:
     database = Database(sqlalchemy_url(database_url))
     migrate.upgrade(database)
     settings = load(
-        {"PACELINE_DEFAULT_COUNTRY": "GB", "PACELINE_SECRET": "a secret of the API", **environ}
+        {
+            "PACELINE_DEFAULT_COUNTRY": "GB",
+            "PACELINE_SECRET": "a secret of the API",
+            "PACELINE_API_RATE_MAX": "0",
+            **environ,
+        }
     )
     account = await database.write(accounts.keep, name="main", values=ACCOUNT)
     async with aiohttp.ClientSession() as session:

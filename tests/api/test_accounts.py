@@ -167,7 +167,7 @@ async def test_who_changed_what_is_in_the_audit_log_without_secrets(
     await admin("POST", f"{account}/numbers", {"number": "12345", "tenant_id": call.tenant_id})
     assert (await admin("PATCH", account, {"sender": "no good!"})).status == 422
 
-    rows = logged_by(api)
+    rows = [row for row in logged_by(api) if row.actor.startswith("key ")]
     number = api.account.id
     assert [(row.action, row.subject, row.tenant_id) for row in rows] == [
         ("account.add", f"account {added['id']}", call.tenant_id),

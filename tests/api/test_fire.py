@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.serving import Api, Caller, serving
-from tests.fire import fire, in_a_thread
+from tests.fire import ENDING_LIKE_AN_ID, fire, in_a_thread
 
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 """Of schemathesis."""
@@ -75,10 +75,11 @@ async def test_a_method_that_is_refused_is_told_all_that_are_not(api: Api, call:
     """The framework alone names those of one route."""
     described = (await api.nobody("GET", "/openapi.json")).json["paths"]
     for path, methods in described.items():
-        if path == "/api/contacts/import":
-            continue  # a contact's id could stand where its path ends
+        if path in {name.split()[1] for name in ENDING_LIKE_AN_ID}:
+            continue  # an id could stand where its path ends
         address = path.replace("{", "").replace("}", "")
-        answer = await call("PUT", address)
+        refused = "PATCH" if "put" in methods else "PUT"
+        answer = await call(refused, address)
         assert answer.status == 405, path
         assert answer.headers["Allow"].split(", ") == sorted(map(str.upper, methods)), path
 

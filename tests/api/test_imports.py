@@ -15,10 +15,11 @@ async def test_a_file_is_imported_and_put_on_a_list(call: Caller) -> None:
     made = (await call("POST", "/api/lists", {"name": "VIP"})).json
     path = f"/api/contacts/import?list_id={made['id']}"
     answer = await call("POST", path, data=GOOD, headers={"Content-Type": "text/csv"})
-    expected = {"imported": 2, "updated": 0, "duplicates": 0, "invalid": 0, "errors": []}
+    counts = {"imported": 2, "updated": 0, "duplicates": 0, "invalid": 0, "errors": []}
+    expected = counts | {"import_id": 1}
     assert (answer.status, answer.json) == (200, expected), answer.text
     again = await call("POST", path, data=GOOD)
-    assert again.json == expected | {"imported": 0, "updated": 2}
+    assert again.json == expected | {"imported": 0, "updated": 2, "import_id": 2}
     assert (await call("GET", f"/api/lists/{made['id']}")).json["contacts"] == 2
     anna = (await call("GET", "/api/contacts")).json["data"][0]
     assert (anna["phone"], anna["first_name"], anna["attributes"]) == (
@@ -55,6 +56,7 @@ async def test_bad_rows_are_named_and_the_rest_is_imported(call: Caller) -> None
             },
             {"row": 5, "column": None, "reason": "has 3 values for 2 columns"},
         ],
+        "import_id": 1,
     }
 
 

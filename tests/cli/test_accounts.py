@@ -193,7 +193,11 @@ def test_the_account_of_the_environment_is_sealed_and_not_sealed_again_at_each_s
     run("account", "list", **{**mitto, "MITTO_API_KEY": "another-key"})
     assert keys(tmp_path) != before
     logged = stored(tmp_path, "SELECT actor || ' ' || action FROM audit_log ORDER BY id")
-    assert logged == ["paceline account.add", "paceline account.change"]
+    assert logged == [
+        "paceline account.add",
+        "paceline account.default",
+        "paceline account.change",
+    ]
 
 
 def test_a_campaign_is_sent_with_a_sealed_key_and_plain_ones_are_sealed_at_start(

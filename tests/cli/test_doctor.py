@@ -23,7 +23,7 @@ from paceline.cli.session import Session
 from paceline.clock import VirtualClock
 from paceline.domain.outcome import NotSent, Refused
 from paceline.settings import load, sqlalchemy_url
-from paceline.storage import accounts, credentials, inbox, migrate, tenants
+from paceline.storage import accounts, credentials, inbox, migrate, row_security, tenants
 from paceline.storage.database import Database
 from paceline.storage.inbox import InboxRow
 from paceline.storage.sealing import KEY_FILE, Sealer
@@ -244,12 +244,22 @@ def test_clocks_that_disagree(postgres_url: str) -> None:
     assert agree.level is Level.OK
 
 
+def test_tenants_that_postgresql_does_not_keep_apart(postgres_url: str) -> None:
+    environ = {**REACHABLE, "DATABASE_URL": postgres_url}
+    assert "row_security_off" not in wrong(environ)
+    with closing(Database(sqlalchemy_url(postgres_url))) as opened:
+        opened.write_now(row_security.remove)
+    found = wrong(environ)["row_security_off"]
+    assert "policies" in found.found
+    assert "paceline db upgrade" in found.mend
+
+
 def test_too_few_connections(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         name = admin.info.dbname
         admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 5")
         found = wrong({**REACHABLE, "DATABASE_URL": postgres_url})["connections_few"]
-    assert "takes up to 13" in found.found
+    assert "takes up to 17" in found.found
     assert "max_connections" in found.mend
 
 

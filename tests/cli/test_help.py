@@ -128,7 +128,7 @@ def test_wrong_usage_is_exit_status_2_with_a_hint(words: tuple[str, ...], hint: 
     ("line", "cursor", "expected"),
     [
         ("paceline camp", 1, {"campaign"}),
-        ("paceline campaign re", 2, {"resume"}),
+        ("paceline campaign re", 2, {"report", "resend", "resume"}),
         ("paceline campaign show --ten", 3, {"--tenant"}),
     ],
 )

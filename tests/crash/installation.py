@@ -82,6 +82,7 @@ class Installation:
             "SMS_TRAFFIC_ACCOUNT_ID": "traffic-1",
             "MITTO_SENDER": "Paceline",
             "PACELINE_PORT": "0",
+            "PACELINE_API_RATE_MAX": "0",
             "PACELINE_DATA_DIR": str(home / "data"),
             **environ,
         }

@@ -23,8 +23,8 @@ BUGS = (
         promise=LIMIT,
         harm="Only the account's limit holds: one tenant uses up what all others share.",
         file="src/paceline/domain/limits.py",
-        old="permits = min(wanted, tenant_free, account_free)",
-        new="permits = min(wanted, account_free)",
+        old="permits = min(wanted, *left.values())",
+        new='permits = min(wanted, left["account"])',
     ),
     Bug(
         name="limit_fails_open",
@@ -56,8 +56,8 @@ BUGS = (
         promise=LIMIT,
         harm="The half of the margin that belongs to the network is used up before the call.",
         file=f"{_STORAGE}/intents.py",
-        old="return wish.lead_ms + margin_ms // 2",
-        new="return wish.lead_ms + margin_ms",
+        old="valid_ms = wish.lead_ms + margin_ms // 2",
+        new="valid_ms = wish.lead_ms + margin_ms",
     ),
     Bug(
         name="permits_life_begins_late",
@@ -80,7 +80,7 @@ BUGS = (
         name="account_not_locked_by_the_intent",
         promise=LIMIT,
         harm="Two workers are granted the same last permit of an account.",
-        file=f"{_STORAGE}/intents.py",
+        file=f"{_STORAGE}/gate.py",
         old='    .where(traffic_accounts.c.id == bindparam("account"))\n'
         "    .with_for_update(key_share=True)\n",
         new='    .where(traffic_accounts.c.id == bindparam("account"))\n',

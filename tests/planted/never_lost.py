@@ -41,8 +41,9 @@ BUGS = (
         harm="One suppressed contact among five thousand ends the launch: everybody behind the "
         "first chunk is forgotten.",
         file=f"{_STORAGE}/launches.py",
-        old="finished = count <",
-        new="finished = created <",
+        old="    _advance(connection, campaign_id, cursor, finished=finished)\n",
+        new="    finished = created < chunk\n"
+        "    _advance(connection, campaign_id, cursor, finished=finished)\n",
     ),
     Bug(
         name="bisect_loses_half",

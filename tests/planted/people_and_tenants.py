@@ -30,7 +30,7 @@ BUGS = (
         name="opt_outs_read_as_before_the_lock",
         promise=OPTED_OUT,
         harm="An intent that waited for an opt-out to be committed does not see it on PostgreSQL.",
-        file=f"{_STORAGE}/intents.py",
+        file=f"{_STORAGE}/gate.py",
         old="        tenants.c.opt_outs,\n    )\n",
         new='        select((_as := tenants.alias("as_before")).c.opt_outs)\n'
         '        .where(_as.c.id == tenants.c.id).scalar_subquery().label("opt_outs"),\n    )\n',
@@ -66,8 +66,8 @@ BUGS = (
         name="doubtful_recipient_stays_in_the_batch",
         promise=OPTED_OUT,
         harm="A person who opted out while a message to them was in doubt is in the next call.",
-        file=f"{_STORAGE}/opt_outs.py",
-        old="        _keep_apart_those_in_doubt(connection, batch, at)\n",
+        file=f"{_STORAGE}/leaving_out.py",
+        old="    _keep_apart_those_in_doubt(connection, batch, message_ids, at)\n",
         new="",
     ),
     Bug(
@@ -149,8 +149,8 @@ BUGS = (
         promise=SECRET,
         harm="A key that was revoked because it had leaked still sends.",
         file=f"{_STORAGE}/tenants.py",
-        old="select(api_keys).where(api_keys.c.hint == key.hint, api_keys.c.revoked_at.is_(None))",
-        new="select(api_keys).where(api_keys.c.hint == key.hint)",
+        old="            api_keys.c.hint == key.hint, api_keys.c.revoked_at.is_(None)\n",
+        new="            api_keys.c.hint == key.hint\n",
     ),
     Bug(
         name="beginning_of_a_signature_is_enough",

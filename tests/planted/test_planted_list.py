@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.planted.bugs import BUGS
+from tests.planted.bugs import BUGS, FIRST, FIRST_NAMES
 from tests.planted.tree import ROOT
 
 
@@ -26,6 +26,7 @@ def test_a_bug_is_small(bug):
 
 
 def test_there_are_enough_of_them_and_each_has_a_name_and_a_sentence_of_its_own():
-    assert len(BUGS) >= 18
+    assert len(FIRST) >= 18
+    assert len(FIRST) == len(FIRST_NAMES)
     assert len({bug.name for bug in BUGS}) == len({bug.harm for bug in BUGS}) == len(BUGS)
     assert all(bug.harm.endswith(".") for bug in BUGS)

@@ -16,7 +16,7 @@ from paceline.engine.chores import Chores
 from paceline.providers.http import HttpCall
 from paceline.simulation import play
 from paceline.simulation.scenario import Rates, Scenario, draw
-from paceline.storage import counters, intents, outcomes
+from paceline.storage import counters, frequency, intents, outcomes
 
 SEEDS = 40
 DEDUPLICATES = {"deduplicates": True}
@@ -59,6 +59,11 @@ def test_a_timeout_that_is_taken_for_a_no(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_lease_that_runs_out_and_queues_its_call_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "judge_silence", lambda error, *_: Retry(0, error))
     assert first_violation(Rates(deaths_per_s=1)).startswith("1 never twice")
+
+
+def test_a_cap_that_holds_nobody_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frequency, "had_enough", lambda *_: [])
+    assert first_violation(Rates()).startswith("the frequency cap")
 
 
 def test_a_retry_under_another_reference(monkeypatch: pytest.MonkeyPatch) -> None:

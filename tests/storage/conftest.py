@@ -12,7 +12,7 @@ from paceline.settings import sqlalchemy_url
 from paceline.storage import migrate
 from paceline.storage.database import Database
 from paceline.storage.schema import installation, metadata
-from tests.storage.guards import guard_transitions
+from tests.storage.guards import audit_log_open, guard_transitions
 from tests.storage.world import World
 
 
@@ -59,9 +59,10 @@ def _prepared(url: str, clock: VirtualClock) -> Iterator[Database]:
 
 def _empty(connection: Connection) -> None:
     """Delete every row but the installation's."""
-    for table in reversed(metadata.sorted_tables):
-        if table is not installation:
-            connection.execute(table.delete())
+    with audit_log_open(connection):
+        for table in reversed(metadata.sorted_tables):
+            if table is not installation:
+                connection.execute(table.delete())
     connection.execute(installation.update().values(default_account_id=None))
     for statement in _restarts(connection):
         connection.execute(text(statement))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
@@ -163,7 +164,7 @@ class Orders(Ground):
     def start_due_campaigns(self) -> None:
         for campaign_id in self.read(campaigns.due):
             if not self._start(campaign_id, 2):
-                self.write(campaigns.fail, campaign_id)
+                self.write(campaigns.fail, campaign_id, "nobody")
 
     def continue_launches(self, most: int = 1) -> None:
         """The next chunks of every launch that is under way."""
@@ -299,5 +300,5 @@ class Orders(Ground):
             return False
         return True
 
-    def _change(self, row: AnyRow, verb: CampaignVerb, **values: int | None) -> None:
+    def _change(self, row: AnyRow, verb: CampaignVerb, **values: Any) -> None:
         self.write(lambda c: campaigns.change(c, row.tenant_id, row.id, verb, **values))

@@ -17,18 +17,22 @@ from paceline.storage import (
     campaigns,
     confirmations,
     doubt,
+    frequency,
     inbox,
+    intents,
     launches,
     opt_outs,
     outcomes,
     receipts,
     restart,
     suppressions,
+    tenants,
     turns,
 )
 from paceline.storage.inbox import InboxRow
 from paceline.storage.schema import metadata
-from tests.storage.world import LEASE_MS, World
+from paceline.storage.wishes import Wish
+from tests.storage.world import LEASE_MS, PACING, World
 
 ASKS = Policy(looks_up=True)
 NO = Rejection("30", "no")
@@ -117,6 +121,29 @@ def a_drop(world: World) -> Step:
     return lambda c: opt_outs.drop(c, batch)
 
 
+def a_capped_intent(world: World) -> Step:
+    world.write(tenants.change, world.acme, {"frequency_max": 1, "frequency_days": 7})
+    world.sending(3)
+    batch = world.reserve()
+    return lambda c: intents.intend(
+        c,
+        [Wish(batch, 3)],
+        pacing=PACING,
+        lease_ms=LEASE_MS,
+        worker="tester",
+        monotonic=world.clock.monotonic,
+    )
+
+
+def a_drop_of_who_had_enough(world: World) -> Step:
+    world.write(tenants.change, world.acme, {"frequency_max": 1, "frequency_days": 7})
+    world.sending(3)
+    world.send()
+    world.start(world.draft())
+    batch = world.reserve()
+    return lambda c: frequency.drop(c, batch)
+
+
 def a_fold(world: World) -> Step:
     world.sending(3)
     world.send()
@@ -169,6 +196,8 @@ STEPS = (
     an_expired_lease,
     an_opt_out,
     a_drop,
+    a_capped_intent,
+    a_drop_of_who_had_enough,
     a_fold,
     a_look_up,
     a_decision,

@@ -107,7 +107,7 @@ def test_a_campaign_made_with_a_time_is_scheduled_and_due_at_that_time(world):
 
 def test_a_scheduled_campaign_with_nobody_to_send_to_fails(world):
     campaign = world.draft(scheduled_at=world.now)
-    world.write(campaigns.fail, campaign)
+    world.write(campaigns.fail, campaign, "nobody")
     row = world.campaign(campaign)
     assert (row.status, row.completed_at) == ("failed", world.now)
 

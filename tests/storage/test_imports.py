@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, func, select, text
 from paceline.clock import VirtualClock
 from paceline.domain.errors import InvalidInputError, NotFoundError
 from paceline.engine import imports as engine
-from paceline.engine.csv_contacts import normal_name, read_contacts
+from paceline.engine.contact_rows import normal_name, read_contacts
 from paceline.engine.imports import MAX_PROBLEMS, BadRowsError, import_contacts
 from paceline.settings import sqlalchemy_url
 from paceline.storage import contacts, idempotency, imports, lists, migrate, tenants
@@ -224,9 +224,10 @@ def test_it_does_not_matter_where_the_file_is_cut(cut: list[int], delimiter: str
     for size in cut:
         chunks.append(rest[:size])
         rest = rest[size:]
-    assert list(read_contacts([*chunks, rest], None)) == [
-        StagedContact(2, "+306912345678", "Ζωή", None, {"note": f'a{delimiter} "b"\nc'}),
-        StagedContact(4, "+306912345679", None, None, {}),
+    rows = read_contacts([*chunks, rest], None).rows
+    assert [row.contact for row in rows] == [
+        StagedContact(2, "+306912345678", "Ζωή", None, {"note": f'a{delimiter} "b"\nc'}, "GR"),
+        StagedContact(4, "+306912345679", None, None, {}, "GR"),
     ]
 
 

@@ -7,7 +7,7 @@ import importlib
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from paceline.settings import sqlalchemy_url
@@ -122,6 +122,36 @@ def test_an_account_keeps_its_turn_there_and_back(empty):
     assert turn("0004") == 7
     migrate.downgrade(empty, "0003")
     assert turn("0003") == 7
+
+
+def test_keys_have_the_scopes_of_what_they_could_do_there_and_back(empty):
+    key = text(
+        "INSERT INTO api_keys (id, tenant_id, name, hint, digest, admin, created_at)"
+        " VALUES (:id, 1, 'k', 'h', :digest, :admin, 1)"
+    )
+    migrate.upgrade(empty, "0005")
+    execute(
+        empty,
+        OLD_ROWS[0],
+        key.bindparams(id=1, digest="a", admin=False),
+        key.bindparams(id=2, digest="b", admin=True),
+    )
+    migrate.upgrade(empty, "0006")
+    scopes = empty.read_now(
+        lambda c: c.execute(select(metadata.tables["api_keys"].c.scopes)).scalars().all()
+    )
+    assert sorted(scopes, key=len) == [
+        ["read", "send", "manage"],
+        ["read", "send", "manage", "admin"],
+    ]
+    less = text("UPDATE api_keys SET scopes = '[\"send\"]' WHERE id = 1")
+    execute(empty, less)
+    migrate.downgrade(empty, "0005")
+    rows = text("SELECT id, admin, revoked_at FROM api_keys ORDER BY id")
+    assert [tuple(row) for row in empty.read_now(lambda c: c.execute(rows).all())] == [
+        (1, False, 0),
+        (2, True, None),
+    ]
 
 
 def test_ids_are_never_used_again_after_the_migration_rebuilt_the_table(empty):

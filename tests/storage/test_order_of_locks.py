@@ -9,9 +9,21 @@ from sqlalchemy import select
 
 from paceline.domain.outcome import NoAnswer
 from paceline.domain.verdict import Policy
-from paceline.storage import campaigns, counters, doubt, opt_outs, outcomes
+from paceline.engine import pace
+from paceline.storage import (
+    apart,
+    campaigns,
+    counters,
+    doubt,
+    erasing,
+    frequency,
+    intents,
+    opt_outs,
+    outcomes,
+    tenants,
+)
 from paceline.storage.schema import batches
-from tests.storage.test_races import PATIENCE_S, race  # noqa: F401 - the fixture
+from tests.storage.test_races import PATIENCE_S, intent, race  # noqa: F401 - the fixture
 from tests.storage.world import LEASE_MS
 
 pytestmark = pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -39,6 +51,34 @@ def a_drop(world):
     return batch.id, (opt_outs.drop, batch)
 
 
+def a_drop_of_who_had_enough(world):
+    world.write(tenants.change, world.acme, {"frequency_max": 1, "frequency_days": 7})
+    first = world.reserve()
+    world.start(world.draft(account=world.account("second")))
+    world.call(world.reserve())
+    return first.id, (frequency.drop, first)
+
+
+def a_sorting(world):
+    batch = world.reserve()
+    return batch.id, (apart.by_region, batch)
+
+
+def a_cut(world):
+    batch = world.reserve()
+    return batch.id, (apart.to_size, batch, 1)
+
+
+def an_intent_at_its_own_speed(world):
+    batch = world.reserve()
+    world.write(pace.change, world.acme, batch.campaign_id, {"rate_max": 5})
+
+    def intend(connection):
+        return intents.intend(connection, **intent(world, batch))
+
+    return batch.id, (intend,)
+
+
 def a_decision(world):
     batch = world.expired_call().attempt.batch
 
@@ -54,6 +94,16 @@ def a_decision(world):
     return batch.id, (decide,)
 
 
+def an_erasure(world):
+    batch_id = world.rows(batches)[0].id
+    phone = world.messages()[0].phone
+
+    def finish(connection):
+        erasing.finish(connection, world.acme, phone, contacts=1, rejects=[], actor="tester")
+
+    return batch_id, (finish,)
+
+
 def a_sweep(world):
     batch_id = world.rows(batches)[0].id
     campaign = world.rows(batches)[0].campaign_id
@@ -63,7 +113,19 @@ def a_sweep(world):
 
 @pytest.mark.parametrize(
     "prepare",
-    [a_record, an_expiry, a_bug, a_drop, a_decision, a_sweep],
+    [
+        a_record,
+        an_expiry,
+        a_bug,
+        a_drop,
+        a_drop_of_who_had_enough,
+        a_sorting,
+        a_cut,
+        an_intent_at_its_own_speed,
+        a_decision,
+        a_sweep,
+        an_erasure,
+    ],
     ids=lambda prepare: prepare.__name__,
 )
 def test_who_waits_for_a_campaign_holds_none_of_its_batches(world, race, prepare):  # noqa: F811

@@ -8,6 +8,7 @@ import pytest
 
 from paceline.domain.errors import InvalidInputError, NotFoundError
 from paceline.domain.outcome import Answered, NotSent, Rejection
+from paceline.domain.scope import Scope
 from paceline.storage import messages, suppressions, tenants
 from paceline.storage.schema import api_keys
 from paceline.storage.schema import suppressions as suppressions_table
@@ -17,9 +18,9 @@ from paceline.storage.tenants import PresentedKey
 
 
 def test_a_key_opens_its_tenant_and_its_secret_is_kept_nowhere(world):
-    row, secret = world.write(tenants.create_key, world.acme, name="ci", admin=True)
+    row, secret = world.write(tenants.create_key, world.acme, name="ci", scopes=[Scope.SEND])
     caller = world.read(tenants.authenticate, PresentedKey.of(secret))
-    assert caller == tenants.Caller(world.acme, row.id, admin=True)
+    assert caller == tenants.Caller(world.acme, row.id, (Scope.SEND,))
     assert secret not in str(world.rows(api_keys))
     assert secret.startswith(row.hint)
 

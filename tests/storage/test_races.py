@@ -21,11 +21,22 @@ from paceline.domain.campaign import CampaignVerb
 from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import Answered, NoAnswer, NotSent, Rejection
 from paceline.domain.verdict import Policy
-from paceline.storage import campaigns, intents, launches, opt_outs, outcomes, suppressions, turns
+from paceline.storage import (
+    campaigns,
+    frequency,
+    intents,
+    launches,
+    opt_outs,
+    outcomes,
+    postponed,
+    suppressions,
+    tenants,
+    turns,
+)
 from paceline.storage.batches import Attempt
 from paceline.storage.launches import LaunchStoppedError
 from paceline.storage.schema import batches
-from paceline.storage.wishes import Gone, Lost, Stale, Wish
+from paceline.storage.wishes import Gone, Lost, Stale, TooOften, Untimely, Wish
 from tests.storage.world import LEASE_MS, PACING, World
 
 pytestmark = pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -364,3 +375,75 @@ def test_two_starts_make_one_launch(world, race):
     with pytest.raises(Exception, match="this one is sending"):
         again.result(PATIENCE_S)
     assert world.counters(campaign) == {"total": 3, "queued": 3}
+
+
+# --- two campaigns for the same people, under a frequency cap
+
+
+def capped(world):
+    """Two reserved batches of two campaigns on two accounts, for the same people, one each."""
+    world.write(tenants.change, world.acme, {"frequency_max": 1, "frequency_days": 7})
+    world.sending(3)
+    world.start(world.draft(account=world.account("second")))
+    one, other = world.reservation(want=2).batches
+    assert one.account_id != other.account_id
+    return one, other
+
+
+def test_two_campaigns_that_race_for_a_person_do_not_exceed_the_cap(world, race):
+    one, other = capped(world)
+    with race.held(intents.intend, **intent(world, one)) as first:
+        second = race.run(intents.intend, **intent(world, other))
+        race.until_blocked(second)
+    assert isinstance(first.result(PATIENCE_S)[0], Attempt)
+    assert second.result(PATIENCE_S) == [TooOften()]
+    assert world.write(frequency.drop, other)[1] == 0
+
+
+def test_who_is_held_back_meanwhile_is_dropped_for_what_was_committed(world, race):
+    one, other = capped(world)
+    with race.held(intents.intend, **intent(world, one)):
+        dropping = race.run(frequency.drop, other)
+        race.until_blocked(dropping)
+    assert len(dropping.result(PATIENCE_S)[0]) == 3
+
+
+def test_forgetting_waits_for_no_intent_and_keeps_none_waiting(world, race):
+    world.write(tenants.change, world.acme, {"frequency_max": 1, "frequency_days": 7})
+    world.sending(3)
+    world.record(world.call(), NotSent("refused"))
+    world.pass_time(8 * frequency.DAY_MS)
+    batch = world.reserve()
+    with race.held(intents.intend, **intent(world, batch)):
+        assert race.run(frequency.forget_old).result(PATIENCE_S) == 0
+
+
+# --- what waits for another time of the day, against who changes that
+
+
+def test_what_is_put_off_with_its_like_is_not_when_the_hours_were_changed_meanwhile(world, race):
+    world.write(tenants.change, world.acme, {"daily_cap": 1})
+    world.sending(9, batch_size=1)
+    world.send()
+    batch = world.reserve()
+    untimely = world.intend(batch, size=1)
+    assert isinstance(untimely, Untimely)
+    with race.held(tenants.change, world.acme, {"daily_cap": 100}):
+        putting_off = race.run(postponed.alike, batch, untimely)
+        race.until_blocked(putting_off)
+    assert putting_off.result(PATIENCE_S) == 0
+    assert all(row.due_at <= world.now for row in world.rows(batches))
+
+
+def test_who_changes_the_hours_finds_all_that_was_put_off_before(world, race):
+    world.write(tenants.change, world.acme, {"daily_cap": 1})
+    world.sending(9, batch_size=1)
+    world.send()
+    batch = world.reserve()
+    untimely = world.intend(batch, size=1)
+    assert isinstance(untimely, Untimely)
+    with race.held(postponed.alike, batch, untimely):
+        changing = race.run(tenants.change, world.acme, {"daily_cap": 100})
+        race.until_blocked(changing)
+    changing.result(PATIENCE_S)
+    assert all(row.due_at <= world.now for row in world.rows(batches))

@@ -109,7 +109,7 @@ def test_the_payload_tells_status_and_counters(world: World) -> None:
 def test_a_campaign_that_fails_at_its_time_is_told(world: World) -> None:
     endpoint(world)
     campaign = world.draft(scheduled_at=world.now)
-    world.write(campaigns.fail, campaign)
+    world.write(campaigns.fail, campaign, "Too late.")
     assert told(world) == [("campaign.failed", campaign)]
 
 

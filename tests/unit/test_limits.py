@@ -87,6 +87,19 @@ def test_when_both_are_full_the_one_that_opens_later_holds():
         assert (denied.held_by, denied.open_at) == (held_by, NOW + 990)
 
 
+def test_a_campaigns_own_window_is_taken_from_with_the_others_or_none_is():
+    full = (filled((-10, 5)), limit(5))
+    denied = take(ROOMY, ROOMY, 1, NOW, campaign=full)
+    assert isinstance(denied, Denied)
+    assert (denied.held_by, denied.open_at, denied.campaign) == ("campaign", NOW + 990, full[0])
+    granted = take(ROOMY, ROOMY, 9, NOW, campaign=(filled((-10, 3)), limit(5)))
+    assert isinstance(granted, Granted)
+    assert (granted.permits, granted.campaign) == (2, filled((-10, 3), (0, 2)))
+    denied = take(full, ROOMY, 1, NOW, campaign=(Window.EMPTY, limit(5)))
+    assert isinstance(denied, Denied)
+    assert (denied.held_by, denied.campaign) == ("tenant", Window.EMPTY)
+
+
 def test_several_permits_are_free_when_as_many_grants_have_gone():
     window = filled((-900, 1), (-400, 2), (-100, 1))
     opens = [open_at(window, limit(5), NOW, permits) for permits in (1, 2, 3, 4, 5)]

@@ -90,6 +90,26 @@ def test_no_span_holds_more_than_either_limit_whatever_is_asked_and_however_the_
     assert most_in_any_span(given_at, account_limit.span_ms) <= account_limit.max
 
 
+@given(limits, limits, limits, st.lists(any_clock, max_size=40))
+def test_no_span_holds_more_than_a_campaigns_own_limit_either(
+    tenant_limit, account_limit, own_limit, requests
+):
+    tenant = account = own = Window.EMPTY
+    true_time = clock = START
+    given_at: list[tuple[int, int]] = []
+    for request in requests:
+        true_time += request.after
+        clock += request.after - request.set_back
+        usages = (tenant, tenant_limit), (account, account_limit)
+        result = take(*usages, request.wanted, clock, campaign=(own, own_limit))
+        assert result.campaign is not None
+        tenant, account, own = result.tenant, result.account, result.campaign
+        if isinstance(result, Granted):
+            given_at.append((true_time, result.permits))
+    for each in (tenant_limit, account_limit, own_limit):
+        assert most_in_any_span(given_at, each.span_ms) <= each.max
+
+
 @given(
     st.integers(1, 1500),
     st.lists(st.tuples(steady_clock, st.integers(1, 600)), max_size=60),

@@ -11,22 +11,37 @@ from fastapi.telemetry import TelemetryConfig
 
 from paceline import __version__
 from paceline.api import (
+    audit,
     campaigns,
     docs,
     endpoints,
+    erasures,
+    exports,
     health,
+    import_history,
     imports,
+    keys,
     messages,
     operations,
     people,
+    previews,
+    prices,
     problems,
+    reports,
+    resends,
+    segments,
+    tenants,
     unsubscribe,
 )
-from paceline.api.context import Context, documented_key
+from paceline.api.context import SCHEME, Context, documented_key
 from paceline.api.edge import GUARDED, Authentication, BodyLimit, Edge
+from paceline.api.inbound_limit import InboundLimit
 from paceline.api.metrics import Counted, Metrics
 from paceline.api.webhooks import Webhooks
+from paceline.domain.limits import Limit
+from paceline.domain.scope import Scope
 from paceline.engine.adapters import Adapters
+from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.interpreter import keep_the_event_loop_quick
 from paceline.engine.orders import Orders
 from paceline.engine.rendering import opt_out_tokens
@@ -35,6 +50,8 @@ from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import sealer_of
 
+_LARGER = {f"{GUARDED}/contacts/import": imports.MAX_FILE, f"{GUARDED}/prices": prices.MAX_FILE}
+"""Path → the largest body it takes, where that is more than for others."""
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """We count and log for ourselves, and looking for somebody else who would costs every request."""
 
@@ -45,7 +62,22 @@ class _Described(FastAPI):
     def openapi(self) -> dict[str, Any]:
         described = super().openapi()
         described["components"]["schemas"] |= problems.SCHEMAS
+        for methods in described["paths"].values():
+            for operation in methods.values():
+                _name_scopes(operation)
         return described
+
+
+def _name_scopes(operation: dict[str, Any]) -> None:
+    """Say in words which scope an operation needs, and in its description that one is enough."""
+    scopes = {scope for each in operation.get("security", ()) for scope in each[SCHEME]}
+    if not scopes:
+        return
+    any_of = [scope for scope in Scope if scope in scopes]
+    operation["security"] = [{SCHEME: [scope]} for scope in any_of]
+    needs = f"Needs the scope {' or '.join(f'`{scope}`' for scope in any_of)}."
+    said = operation.get("description", "")
+    operation["description"] = f"{said}\n\n{needs}" if said else needs
 
 
 def create_app(
@@ -88,10 +120,17 @@ def create_app(
     app.include_router(_api())
     app.router.routes += docs.routes()
     app.router.routes += unsubscribe.routes(database, opt_out_tokens(context.sealer))
-    app.add_middleware(BodyLimit, larger={f"{GUARDED}/contacts/import": imports.MAX_FILE})
+    app.add_middleware(BodyLimit, larger=_LARGER)
+    app.add_middleware(InboundLimit, limit=_inbound_limit(settings))
     app.add_middleware(Authentication, database=database)
     app.add_middleware(Webhooks, database=database, adapters=adapters, settings=settings, wake=wake)
     return _observable(app, context)
+
+
+def _inbound_limit(settings: Settings) -> Limit | None:
+    if settings.api_rate_max == 0:
+        return None
+    return Limit(settings.api_rate_max, settings.api_rate_window_ms, margin_ms=0)
 
 
 def create_worker_app(
@@ -116,7 +155,9 @@ def _context(
 
     orders = Orders(database, settings, wake=changed)
     statuses = campaigns.statuses(orders)
-    return Context(database, settings, sealer_of(settings), orders, statuses, worker_state)
+    sealer = sealer_of(settings)
+    erased = ErasedNumbers(lambda: sealer)
+    return Context(database, settings, sealer, orders, statuses, erased, worker_state)
 
 
 def _observable(app: FastAPI, context: Context) -> FastAPI:
@@ -135,6 +176,27 @@ def _api() -> APIRouter:
     api = APIRouter(
         prefix=GUARDED, dependencies=[Depends(documented_key)], responses=problems.DESCRIBED
     )
-    for each in (campaigns, imports, people, messages, operations, endpoints):
+    for each in _ROUTES:
         api.include_router(each.router, tags=[each.__name__.rpartition(".")[2]])
     return api
+
+
+_ROUTES = (
+    campaigns,
+    previews,
+    resends,
+    reports,
+    prices,
+    imports,
+    import_history,
+    exports,
+    erasures,
+    people,
+    segments,
+    messages,
+    operations,
+    endpoints,
+    keys,
+    tenants,
+    audit,
+)

@@ -10,22 +10,37 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
 from fastapi import Request as HttpRequest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
-from paceline.api.context import Context, Ctx, Repeat, TenantCaller
+from paceline.api.context import Context, Ctx, ReadCaller, Repeat, SendCaller
 from paceline.api.messages import Decided, Message, Verdict
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
 from paceline.api.readings import Readings
-from paceline.api.values import Id, Moment, PathId, Request, Short, Text, Time
+from paceline.api.values import (
+    ClockTime,
+    GivenFilter,
+    Id,
+    Moment,
+    PathId,
+    Permits,
+    Request,
+    Short,
+    Text,
+    Time,
+    WindowMs,
+)
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.domain.errors import NotFoundError
+from paceline.domain.hours import clock_time
 from paceline.domain.message import MessageStatus, Reason
+from paceline.engine.audiences import MAX_EXCLUDED
 from paceline.engine.drafts import NewCampaign as Description
 from paceline.engine.orders import Enqueued as EnqueuedCampaign
 from paceline.engine.orders import Orders, Shown
+from paceline.engine.schedule import local
 from paceline.engine.waiting import Cause
-from paceline.storage import campaigns, messages
+from paceline.storage import audience, campaigns, messages
 from paceline.storage.database import DatabaseUnreachableError
 
 router = APIRouter(prefix="/campaigns")
@@ -35,21 +50,69 @@ _LOOK_EVERY_S = 0.5
 _KEEP_ALIVE_S = 15.0
 
 
+class SendWindow(Request):
+    """Times of the tenant's day; past midnight if ``until`` comes first."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+
+    since: ClockTime = Field(alias="from")
+    until: ClockTime
+
+    @classmethod
+    def of(cls, row: Any) -> Self | None:
+        if row.window_from is None or row.window_until is None:
+            return None
+        since, until = map(clock_time, (row.window_from, row.window_until))
+        return cls.model_validate({"from": since, "until": until})
+
+
 class NewCampaign(Request):
-    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``."""
+    """``scheduled_at``: ISO 8601 with an offset, or without one and with a ``timezone``. A time
+    that a change of the clocks leaps over is as long after it; of one that comes twice the first
+    counts.
+
+    The audience: the contacts of the list, or all; of these, whom the segment or the filter means;
+    without those who have a message of a campaign in ``exclude_campaign_ids``, and without the
+    suppressed. A segment is read when the campaign starts.
+    """
 
     name: Text
     text: Text
     list_id: Id | None = None
+    segment_id: Id | None = None
+    filter: GivenFilter | None = None
+    exclude_campaign_ids: list[Id] = Field(default=[], max_length=MAX_EXCLUDED, examples=[[]])
     sender: Short | None = None
     traffic_account_id: Id | None = None
     scheduled_at: Time | None = None
     timezone: Short | None = None
+    start_by: Time | None = None
+    send_window: SendWindow | None = None
+    rate_max: Permits | None = None
+    rate_window_ms: WindowMs | None = None
 
 
 class Schedule(Request):
+    """``start_by``: it starts by then or fails."""
+
     scheduled_at: Time
     timezone: Short | None = None
+    start_by: Time | None = None
+
+
+class Start(Request):
+    """``start_by``: the order is not meant any more after this moment."""
+
+    start_by: Time | None = None
+
+
+class CampaignChanges(Request):
+    """What is left out stays; a null takes it away. It counts from the next call on."""
+
+    start_by: Time | None = None
+    send_window: SendWindow | None = None
+    rate_max: Permits | None = None
+    rate_window_ms: WindowMs | None = None
 
 
 class WaitingFor(BaseModel):
@@ -61,15 +124,31 @@ class WaitingFor(BaseModel):
 
 
 class Campaign(BaseModel):
+    """``filter``: its own, or the segment's as the campaign started with it."""
+
     id: int
     name: str
     text: str
     sender: str
     list_id: int | None
+    segment_id: int | None
+    filter: dict[str, Any] | None
+    exclude_campaign_ids: list[int]
     traffic_account_id: int
+    parent_id: int | None
+    """Which campaign it sends again, to those whom that failed to reach."""
+    parent_reasons: list[Reason] | None
     status: CampaignStatus
     scheduled_at: Moment | None
     timezone: str | None
+    scheduled_local: str | None
+    """The scheduled moment on the clock of its time zone."""
+    start_by: Moment | None
+    send_window: SendWindow | None
+    rate_max: int | None
+    rate_window_ms: int | None
+    error: str | None
+    """Why it failed."""
     audience: int
     launching: bool
     total: int
@@ -93,10 +172,23 @@ class Campaign(BaseModel):
             {
                 **row,
                 "traffic_account_id": row["account_id"],
+                "exclude_campaign_ids": row["excluded_campaigns"] or [],
+                "scheduled_local": local(row["scheduled_at"], row["timezone"]),
+                "send_window": SendWindow.of(shown.campaign),
                 "waiting_for": waiting
                 and {"cause": waiting.cause, "until": waiting.until, "detail": waiting.detail},
             }
         )
+
+
+class Audience(BaseModel):
+    """The three add up to all whom the list and the filter mean."""
+
+    eligible: int
+    """Would get a message."""
+    excluded: int
+    """Have a message of an excluded campaign, and are not suppressed."""
+    suppressed: int
 
 
 class Metrics(BaseModel):
@@ -140,17 +232,18 @@ class Enqueued(BaseModel):
 
 @router.post("", status_code=201)
 async def create_campaign(
-    body: NewCampaign, caller: TenantCaller, context: Ctx, repeat: Repeat
+    body: NewCampaign, caller: SendCaller, context: Ctx, repeat: Repeat
 ) -> Campaign:
+    description = Description(**body.model_dump(by_alias=True))
     shown = await context.orders.create_campaign(
-        caller.tenant_id, Description(**body.model_dump()), once=repeat.once(201, Campaign.of)
+        caller.tenant_id, description, once=repeat.once(201, Campaign.of)
     )
     return Campaign.of(shown)
 
 
 @router.get("")
 async def list_campaigns(
-    caller: TenantCaller,
+    caller: ReadCaller,
     context: Ctx,
     status: CampaignStatus | None = None,
     limit: Limit = 50,
@@ -164,63 +257,84 @@ async def list_campaigns(
 
 
 @router.get("/{campaign_id}")
-async def get_campaign(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def get_campaign(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.campaign(caller.tenant_id, campaign_id))
+
+
+@router.get("/{campaign_id}/audience")
+async def count_audience(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Audience:
+    """Whom it would go to at this moment; of one that has started, by what it started with."""
+    counted = await context.database.read(audience.count, caller.tenant_id, campaign_id)
+    return Audience.model_validate(counted, from_attributes=True)
+
+
+@router.patch("/{campaign_id}")
+async def change_campaign(
+    campaign_id: PathId, body: CampaignChanges, caller: SendCaller, context: Ctx
+) -> Campaign:
+    """Change by when it starts, in which hours it is sent and how fast, also while it is sent."""
+    given = body.model_dump(exclude_unset=True, by_alias=True)
+    return Campaign.of(await context.orders.change(caller.tenant_id, campaign_id, given))
 
 
 @router.post("/{campaign_id}/enqueue")
 async def enqueue(
-    campaign_id: PathId, caller: TenantCaller, context: Ctx, repeat: Repeat
+    campaign_id: PathId,
+    caller: SendCaller,
+    context: Ctx,
+    repeat: Repeat,
+    body: Start | None = None,
 ) -> Enqueued:
     """Start a draft or scheduled campaign; let a paused one go on."""
     enqueued = await context.orders.enqueue(
-        caller.tenant_id, campaign_id, once=repeat.once(200, Enqueued.of)
+        caller.tenant_id,
+        campaign_id,
+        start_by=body.start_by if body else None,
+        once=repeat.once(200, Enqueued.of),
     )
     return Enqueued.of(enqueued)
 
 
 @router.post("/{campaign_id}/schedule")
 async def schedule(
-    campaign_id: PathId, body: Schedule, caller: TenantCaller, context: Ctx
+    campaign_id: PathId, body: Schedule, caller: SendCaller, context: Ctx
 ) -> Campaign:
     shown = await context.orders.schedule(
-        caller.tenant_id, campaign_id, body.scheduled_at, body.timezone
+        caller.tenant_id, campaign_id, body.scheduled_at, body.timezone, body.start_by
     )
     return Campaign.of(shown)
 
 
 @router.post("/{campaign_id}/unschedule")
-async def unschedule(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def unschedule(campaign_id: PathId, caller: SendCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.unschedule(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/pause")
-async def pause(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def pause(campaign_id: PathId, caller: SendCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.pause(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/resume")
-async def resume(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def resume(campaign_id: PathId, caller: SendCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.resume(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/cancel")
-async def cancel(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> Campaign:
+async def cancel(campaign_id: PathId, caller: SendCaller, context: Ctx) -> Campaign:
     return Campaign.of(await context.orders.cancel(caller.tenant_id, campaign_id))
 
 
 @router.post("/{campaign_id}/unconfirmed")
-async def decide(campaign_id: PathId, body: Verdict, caller: TenantCaller, context: Ctx) -> Decided:
+async def decide(campaign_id: PathId, body: Verdict, caller: SendCaller, context: Ctx) -> Decided:
     """Settle what may have been sent: send it again, or count it as failed or as sent."""
-    concerned = await context.orders.decide(
-        caller.tenant_id, campaign_id, body.action, actor=caller.actor
-    )
+    concerned = await context.orders.decide(caller.tenant_id, campaign_id, body.action)
     return Decided(ok=True, messages=concerned)
 
 
 @router.get("/{campaign_id}/status", response_model=StatusDocument)
 async def status_of(
-    request: HttpRequest, campaign_id: PathId, caller: TenantCaller, context: Ctx
+    request: HttpRequest, campaign_id: PathId, caller: ReadCaller, context: Ctx
 ) -> Response:
     """Where it stands. Who polls alone always gets a fresh reading; of a crowd that polls the same
     campaign, some get one that is up to a quarter of a second old.
@@ -233,7 +347,9 @@ def statuses(orders: Orders) -> Readings[tuple[int, int], bytes]:
     """The status documents, by tenant's and campaign's id."""
 
     async def read(whose: tuple[int, int]) -> bytes:
-        return StatusDocument.of(await orders.campaign(*whose)).model_dump_json().encode()
+        tenants_orders = orders.by(database=orders.database.of_tenant(whose[0]))
+        shown = await tenants_orders.campaign(*whose)
+        return StatusDocument.of(shown).model_dump_json().encode()
 
     return Readings(read, good_for_s=_SHARED_FOR_S)
 
@@ -241,7 +357,7 @@ def statuses(orders: Orders) -> Readings[tuple[int, int], bytes]:
 @router.get("/{campaign_id}/messages")
 async def list_messages(
     campaign_id: PathId,
-    caller: TenantCaller,
+    caller: ReadCaller,
     context: Ctx,
     status: MessageStatus | None = None,
     reason: Reason | None = None,
@@ -270,7 +386,7 @@ async def list_messages(
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def events(campaign_id: PathId, caller: TenantCaller, context: Ctx) -> StreamingResponse:
+async def events(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> StreamingResponse:
     """Server-sent events: the status document as ``status`` whenever it has changed, and ``end``
     when nothing will change any more.
     """

@@ -7,7 +7,7 @@ from typing import Any, Self
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from paceline.api.context import Context, Ctx, TenantCaller
+from paceline.api.context import Context, Ctx, ManageCaller, ReadCaller
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
 from paceline.api.values import Id, Moment, PathId, Request, Text
 from paceline.domain.webhook_event import WANTED_BY_DEFAULT, DeliveryStatus, EventType
@@ -107,21 +107,21 @@ class Replayed(BaseModel):
 
 
 @router.post("", status_code=201)
-async def create_endpoint(body: NewEndpoint, caller: TenantCaller, context: Ctx) -> CreatedEndpoint:
+async def create_endpoint(body: NewEndpoint, caller: ManageCaller, context: Ctx) -> CreatedEndpoint:
     """It takes no idempotency key: the answer holds a secret, and is not kept."""
     added = await _endpoints(context, caller).add(context.sealer, url=body.url, events=body.events)
     return CreatedEndpoint.added(added)
 
 
 @router.get("")
-async def list_endpoints(caller: TenantCaller, context: Ctx) -> Page[Endpoint]:
+async def list_endpoints(caller: ReadCaller, context: Ctx) -> Page[Endpoint]:
     """All of them, on one page."""
     rows = await context.database.read(webhook_endpoints.all_of, caller.tenant_id)
     return Page(data=[Endpoint.of(row) for row in rows], next_cursor=None)
 
 
 @router.get("/{endpoint_id}")
-async def get_endpoint(endpoint_id: PathId, caller: TenantCaller, context: Ctx) -> Endpoint:
+async def get_endpoint(endpoint_id: PathId, caller: ReadCaller, context: Ctx) -> Endpoint:
     return Endpoint.of(
         await context.database.read(webhook_endpoints.get, caller.tenant_id, endpoint_id)
     )
@@ -129,26 +129,26 @@ async def get_endpoint(endpoint_id: PathId, caller: TenantCaller, context: Ctx) 
 
 @router.patch("/{endpoint_id}")
 async def change_endpoint(
-    endpoint_id: PathId, body: EndpointChanges, caller: TenantCaller, context: Ctx
+    endpoint_id: PathId, body: EndpointChanges, caller: ManageCaller, context: Ctx
 ) -> Endpoint:
     values = body.model_dump(exclude_unset=True)
     return Endpoint.of(await _endpoints(context, caller).change(endpoint_id, values))
 
 
 @router.delete("/{endpoint_id}", status_code=204)
-async def delete_endpoint(endpoint_id: PathId, caller: TenantCaller, context: Ctx) -> None:
+async def delete_endpoint(endpoint_id: PathId, caller: ManageCaller, context: Ctx) -> None:
     await _endpoints(context, caller).remove(endpoint_id)
 
 
 @router.post("/{endpoint_id}/test", status_code=202)
-async def test_endpoint(endpoint_id: PathId, caller: TenantCaller, context: Ctx) -> Queued:
+async def test_endpoint(endpoint_id: PathId, caller: ManageCaller, context: Ctx) -> Queued:
     return Queued(delivery_id=await _endpoints(context, caller).test(endpoint_id))
 
 
 @router.get("/{endpoint_id}/deliveries")
 async def list_deliveries(
     endpoint_id: PathId,
-    caller: TenantCaller,
+    caller: ReadCaller,
     context: Ctx,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -166,7 +166,7 @@ async def list_deliveries(
 
 @router.post("/{endpoint_id}/replay", status_code=202)
 async def replay(
-    endpoint_id: PathId, body: ReplayWanted, caller: TenantCaller, context: Ctx
+    endpoint_id: PathId, body: ReplayWanted, caller: ManageCaller, context: Ctx
 ) -> Replayed:
     """Deliver again, under the ids that the events have had; as late as thirty days after."""
     endpoints = _endpoints(context, caller)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from paceline.api.context import Ctx, Repeat, TenantCaller
+from paceline.api.context import Ctx, ReadCaller, Repeat, SendCaller
 from paceline.api.values import Id, Moment, PathId, Phone, Request, Short, Text
 from paceline.domain import parts
 from paceline.domain.message import Delivery, MessageStatus
@@ -25,6 +25,8 @@ class NewMessage(Request):
     text: Text
     sender: Short | None = None
     traffic_account_id: Id | None = None
+    respect_quiet_hours: bool = False
+    """Wait for the end of the tenant's quiet hours; otherwise it goes at any time."""
 
 
 class Verdict(Request):
@@ -74,7 +76,7 @@ class Message(BaseModel):
 
 @router.post("", status_code=201)
 async def send_message(
-    body: NewMessage, caller: TenantCaller, context: Ctx, repeat: Repeat
+    body: NewMessage, caller: SendCaller, context: Ctx, repeat: Repeat
 ) -> Message:
     """Queue one message without a campaign."""
     shown = partial(Message.of, sealer=context.sealer)
@@ -85,15 +87,13 @@ async def send_message(
 
 
 @router.get("/{message_id}")
-async def get_message(message_id: PathId, caller: TenantCaller, context: Ctx) -> Message:
+async def get_message(message_id: PathId, caller: ReadCaller, context: Ctx) -> Message:
     row = await context.database.read(messages.get, caller.tenant_id, message_id)
     return Message.of(row, context.sealer)
 
 
 @router.post("/{message_id}/unconfirmed")
-async def decide(message_id: PathId, body: Verdict, caller: TenantCaller, context: Ctx) -> Decided:
+async def decide(message_id: PathId, body: Verdict, caller: SendCaller, context: Ctx) -> Decided:
     """Settle a message that has no campaign and may have been sent."""
-    concerned = await context.orders.decide_single(
-        caller.tenant_id, message_id, body.action, actor=caller.actor
-    )
+    concerned = await context.orders.decide_single(caller.tenant_id, message_id, body.action)
     return Decided(ok=True, messages=concerned)

@@ -1,4 +1,4 @@
-"""Tenants and traffic accounts: limits at run time, and what the operator says about accounts."""
+"""Traffic accounts: limits at run time, and what the operator says about accounts."""
 
 from __future__ import annotations
 
@@ -7,31 +7,17 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, Field
 
-from paceline.api.context import AdminCaller, Context, Ctx, Repeat, TenantCaller
+from paceline.api.context import AdminCaller, Context, Ctx, ReadOrAdminCaller, Repeat
 from paceline.api.pages import Page
+from paceline.api.tenants import Limits
 from paceline.api.values import Id, Moment, PathId, Request, Short, Text
 from paceline.domain.verdict import ServerErrorPolicy
 from paceline.engine import operations
 from paceline.engine.operations import NewAccount
-from paceline.storage import accounts, idempotency, inbound_numbers, tenants
+from paceline.storage import accounts, idempotency, inbound_numbers
 from paceline.storage.database import AnyRow
 
 router = APIRouter()
-
-_MOST = 1_000_000
-_A_DAY_MS = 86_400_000
-
-
-class Limits(Request):
-    """At most ``rate_max`` requests in any ``rate_window_ms``; null: the default again."""
-
-    rate_max: int | None = Field(default=None, ge=1, le=_MOST, strict=True)
-    rate_window_ms: int | None = Field(default=None, ge=1, le=_A_DAY_MS, strict=True)
-
-
-class TenantChanges(Limits):
-    default_account_id: Id | None = None
-
 
 Credential = Annotated[Text, Field(min_length=1, max_length=4000, repr=False)]
 """Only ever taken in: no answer, log or traceback shows it."""
@@ -61,19 +47,6 @@ class AccountChanges(Limits):
     options: Options = Field(default_factory=dict, max_length=20)
     """All of them; those that are left out are gone."""
     server_error: ServerErrorPolicy = ServerErrorPolicy.RETRY
-
-
-class Tenant(BaseModel):
-    id: int
-    name: str
-    default_account_id: int | None
-    rate_max: int | None
-    rate_window_ms: int | None
-    created_at: Moment
-
-    @classmethod
-    def of(cls, row: Any) -> Self:
-        return cls.model_validate(row, from_attributes=True)
 
 
 class Account(BaseModel):
@@ -148,25 +121,10 @@ class InboundNumber(BaseModel):
         return cls.model_validate(row, from_attributes=True)
 
 
-@router.get("/tenants/{tenant_id}")
-async def get_tenant(tenant_id: PathId, _admin: AdminCaller, context: Ctx) -> Tenant:
-    return Tenant.of(await context.database.read(tenants.get, tenant_id))
-
-
-@router.patch("/tenants/{tenant_id}")
-async def change_tenant(
-    tenant_id: PathId, body: TenantChanges, admin: AdminCaller, context: Ctx
-) -> Tenant:
-    """What is left out stays; a null means the default again."""
-    values = body.model_dump(exclude_unset=True)
-    row = await context.database.write(
-        operations.change_tenant, tenant_id, values, actor=admin.actor
-    )
-    return Tenant.of(row)
-
-
 @router.get("/accounts")
-async def list_accounts(caller: TenantCaller, context: Ctx) -> Page[OperatorsAccount | Account]:
+async def list_accounts(
+    caller: ReadOrAdminCaller, context: Ctx
+) -> Page[OperatorsAccount | Account]:
     """The accounts that the caller may send with, on one page; an admin sees all."""
     tenant_id = None if caller.admin else caller.tenant_id
     rows = await context.database.read(accounts.all_of, tenant_id)
@@ -178,7 +136,7 @@ async def list_accounts(caller: TenantCaller, context: Ctx) -> Page[OperatorsAcc
 
 @router.get("/accounts/{account_id}")
 async def get_account(
-    account_id: PathId, caller: TenantCaller, context: Ctx
+    account_id: PathId, caller: ReadOrAdminCaller, context: Ctx
 ) -> OperatorsAccount | Account:
     if caller.admin:
         row = await context.database.read(accounts.get, account_id)

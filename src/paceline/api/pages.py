@@ -25,6 +25,7 @@ Cursor = Annotated[
     str | None, Query(max_length=64, description="Where to go on: next_cursor of the page before.")
 ]
 _ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+_PREFIX = re.compile(r"[0-9]{1,15}", re.ASCII)
 _PHONE = re.compile(r"\+[0-9]{1,15}", re.ASCII)
 
 
@@ -51,6 +52,15 @@ def phone_of(cursor: str | None) -> str:
         InvalidInputError: the cursor is not one of ours.
     """
     return "" if cursor is None else _decoded(cursor, _PHONE)
+
+
+def prefix_of(cursor: str | None) -> str:
+    """The prefix in a cursor; empty without one.
+
+    Raises:
+        InvalidInputError: the cursor is not one of ours.
+    """
+    return "" if cursor is None else _decoded(cursor, _PREFIX)
 
 
 def page_of(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from paceline.api.context import Context, Ctx, Repeat, TenantCaller, read_phone
+from paceline.api.context import Context, Ctx, ManageCaller, ReadCaller, Repeat, read_phone
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of, phone_of
 from paceline.api.values import (
     AttributeName,
@@ -21,8 +21,10 @@ from paceline.api.values import (
     Text,
     Value,
 )
+from paceline.domain.contact import MAX_ATTRIBUTES
 from paceline.domain.errors import InvalidInputError, Problem
 from paceline.domain.keywords import Keyword
+from paceline.engine import contact_changes
 from paceline.storage import contacts, idempotency, lists, replies, suppressions
 from paceline.storage.suppressions import Source
 
@@ -36,7 +38,7 @@ class NewContact(Request):
     phone: Phone
     first_name: Value | None = None
     last_name: Value | None = None
-    attributes: dict[AttributeName, Value] = Field(default={}, max_length=100)
+    attributes: dict[AttributeName, Value] = Field(default={}, max_length=MAX_ATTRIBUTES)
 
 
 class ContactChanges(Request):
@@ -45,7 +47,7 @@ class ContactChanges(Request):
     phone: Phone = ""
     first_name: Value | None = None
     last_name: Value | None = None
-    attributes: dict[AttributeName, Value | None] = Field(default={}, max_length=100)
+    attributes: dict[AttributeName, Value | None] = Field(default={}, max_length=2 * MAX_ATTRIBUTES)
 
 
 class Contact(BaseModel):
@@ -64,14 +66,15 @@ class Contact(BaseModel):
 
 @router.post("/contacts", status_code=201)
 async def create_contact(
-    body: NewContact, caller: TenantCaller, context: Ctx, repeat: Repeat
+    body: NewContact, caller: ManageCaller, context: Ctx, repeat: Repeat
 ) -> Contact:
     row = await context.database.write(
         idempotency.run,
         caller.tenant_id,
         repeat.once(201, Contact.of),
-        contacts.create,
+        contact_changes.create,
         caller.tenant_id,
+        context.erased_numbers,
         phone=read_phone(context, "phone", body.phone),
         first_name=body.first_name,
         last_name=body.last_name,
@@ -82,7 +85,7 @@ async def create_contact(
 
 @router.get("/contacts")
 async def list_contacts(
-    caller: TenantCaller,
+    caller: ReadCaller,
     context: Ctx,
     phone: Annotated[str | None, Query(max_length=40)] = None,
     list_id: QueryId = None,
@@ -105,23 +108,25 @@ async def list_contacts(
 
 
 @router.get("/contacts/{contact_id}")
-async def get_contact(contact_id: PathId, caller: TenantCaller, context: Ctx) -> Contact:
+async def get_contact(contact_id: PathId, caller: ReadCaller, context: Ctx) -> Contact:
     return Contact.of(await context.database.read(contacts.get, caller.tenant_id, contact_id))
 
 
 @router.patch("/contacts/{contact_id}")
 async def change_contact(
-    contact_id: PathId, body: ContactChanges, caller: TenantCaller, context: Ctx
+    contact_id: PathId, body: ContactChanges, caller: ManageCaller, context: Ctx
 ) -> Contact:
     values = body.model_dump(exclude_unset=True)
     if "phone" in values:
         values["phone"] = read_phone(context, "phone", body.phone)
-    row = await context.database.write(contacts.change, caller.tenant_id, contact_id, values)
+    row = await context.database.write(
+        contact_changes.change, caller.tenant_id, context.erased_numbers, contact_id, values
+    )
     return Contact.of(row)
 
 
 @router.delete("/contacts/{contact_id}", status_code=204)
-async def delete_contact(contact_id: PathId, caller: TenantCaller, context: Ctx) -> None:
+async def delete_contact(contact_id: PathId, caller: ManageCaller, context: Ctx) -> None:
     await context.database.write(contacts.remove, caller.tenant_id, contact_id)
 
 
@@ -156,7 +161,7 @@ class Added(BaseModel):
 
 @router.post("/lists", status_code=201)
 async def create_list(
-    body: ListName, caller: TenantCaller, context: Ctx, repeat: Repeat
+    body: ListName, caller: ManageCaller, context: Ctx, repeat: Repeat
 ) -> ContactList:
     row = await context.database.write(
         idempotency.run,
@@ -171,7 +176,7 @@ async def create_list(
 
 @router.get("/lists")
 async def list_lists(
-    caller: TenantCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
+    caller: ReadCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ContactList]:
     rows = await context.database.read(
         lists.page, caller.tenant_id, after=id_of(cursor) or 0, limit=limit + 1
@@ -180,26 +185,26 @@ async def list_lists(
 
 
 @router.get("/lists/{list_id}")
-async def get_list(list_id: PathId, caller: TenantCaller, context: Ctx) -> ContactList:
+async def get_list(list_id: PathId, caller: ReadCaller, context: Ctx) -> ContactList:
     return ContactList.of(await context.database.read(lists.get, caller.tenant_id, list_id))
 
 
 @router.patch("/lists/{list_id}")
 async def rename_list(
-    list_id: PathId, body: ListName, caller: TenantCaller, context: Ctx
+    list_id: PathId, body: ListName, caller: ManageCaller, context: Ctx
 ) -> ContactList:
     row = await context.database.write(lists.rename, caller.tenant_id, list_id, name=body.name)
     return ContactList.of(row)
 
 
 @router.delete("/lists/{list_id}", status_code=204)
-async def delete_list(list_id: PathId, caller: TenantCaller, context: Ctx) -> None:
+async def delete_list(list_id: PathId, caller: ManageCaller, context: Ctx) -> None:
     await context.database.write(lists.remove, caller.tenant_id, list_id)
 
 
 @router.post("/lists/{list_id}/contacts")
 async def add_to_list(
-    list_id: PathId, body: Members, caller: TenantCaller, context: Ctx, repeat: Repeat
+    list_id: PathId, body: Members, caller: ManageCaller, context: Ctx, repeat: Repeat
 ) -> Added:
     added = await context.database.write(
         idempotency.run,
@@ -215,7 +220,7 @@ async def add_to_list(
 
 @router.delete("/lists/{list_id}/contacts/{contact_id}", status_code=204)
 async def take_off_list(
-    list_id: PathId, contact_id: PathId, caller: TenantCaller, context: Ctx
+    list_id: PathId, contact_id: PathId, caller: ManageCaller, context: Ctx
 ) -> None:
     await context.database.write(lists.take_off, caller.tenant_id, list_id, contact_id)
 
@@ -240,7 +245,7 @@ class Suppression(BaseModel):
 
 @router.post("/suppressions")
 async def add_suppressions(
-    body: NewSuppressions, caller: TenantCaller, context: Ctx, repeat: Repeat
+    body: NewSuppressions, caller: ManageCaller, context: Ctx, repeat: Repeat
 ) -> Added:
     added = await context.database.write(
         idempotency.run,
@@ -257,7 +262,7 @@ async def add_suppressions(
 
 @router.get("/suppressions")
 async def list_suppressions(
-    caller: TenantCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
+    caller: ReadCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[Suppression]:
     rows = await context.database.read(
         suppressions.page, caller.tenant_id, after=phone_of(cursor), limit=limit + 1
@@ -266,7 +271,7 @@ async def list_suppressions(
 
 
 @router.delete("/suppressions/{phone}", status_code=204)
-async def remove_suppression(phone: str, caller: TenantCaller, context: Ctx) -> None:
+async def remove_suppression(phone: str, caller: ManageCaller, context: Ctx) -> None:
     number = read_phone(context, "phone", phone)
     await context.database.write(suppressions.remove, caller.tenant_id, number, actor=caller.actor)
 
@@ -291,7 +296,7 @@ class Reply(BaseModel):
 
 @router.get("/replies")
 async def list_replies(
-    caller: TenantCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
+    caller: ReadCaller, context: Ctx, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[Reply]:
     """Newest first."""
     rows = await context.database.read(

@@ -19,7 +19,9 @@ from paceline.domain.errors import (
     NotFoundError,
     PacelineError,
     Problem,
+    SimulatorOnlyError,
 )
+from paceline.domain.scope import ScopeMissingError
 from paceline.storage.database import DatabaseUnreachableError
 from paceline.storage.idempotency import AnsweredBefore
 from paceline.storage.imports import ImportLostError
@@ -28,6 +30,8 @@ from paceline.storage.migrate import SchemaError
 RETRY_AFTER_S = 1
 _STATUS: dict[type[PacelineError], HTTPStatus] = {
     NotFoundError: HTTPStatus.NOT_FOUND,
+    ScopeMissingError: HTTPStatus.FORBIDDEN,
+    SimulatorOnlyError: HTTPStatus.FORBIDDEN,
     ConflictError: HTTPStatus.CONFLICT,
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     DatabaseUnreachableError: HTTPStatus.SERVICE_UNAVAILABLE,

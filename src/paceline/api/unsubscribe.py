@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from paceline.api.problems import RETRY_AFTER_S
+from paceline.domain.message import is_erased
 from paceline.domain.opt_out_link import PATH, OptOutTokens
 from paceline.storage import replies, suppressions
 from paceline.storage.audit_log import RECIPIENT
@@ -98,7 +99,7 @@ def _opt_out(connection: Connection, message_id: int) -> AnyRow | None:
     changes nothing.
     """
     person = replies.recipient(connection, message_id)
-    if person is not None:
+    if person is not None and not is_erased(person.phone):
         suppressions.add(
             connection,
             person.tenant_id,

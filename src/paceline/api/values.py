@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import (
@@ -17,6 +17,8 @@ from pydantic import (
 )
 
 from paceline.clock import iso
+from paceline.domain.contact import MAX_VALUE, OWN_FIELDS
+from paceline.domain.segment_text import MAX_TEXT
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -43,7 +45,7 @@ def _digits(written: object) -> object:
 def _attribute_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("an attribute's name is small letters, digits and _")
-    if name in {"phone", "first_name", "last_name"}:
+    if name in OWN_FIELDS:
         raise ValueError(f"{name} is a field of its own, not an attribute")
     return name
 
@@ -59,7 +61,26 @@ Text = Annotated[str, AfterValidator(_printable)]
 Short = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Phone = Annotated[Text, Field(examples=["+447911123456"])]
 Time = Annotated[Short, Field(examples=["2099-12-01T09:00:00Z"])]
-Value = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+Value = Annotated[str, Field(max_length=MAX_VALUE), AfterValidator(_printable)]
+GivenFilter = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "object"}, {"type": "string", "maxLength": MAX_TEXT}],
+            "description": "Whom it means: an object, or a text that says the same "
+            '(`city is "Athens" and not in list 3`).',
+            "examples": [{"all": [{"attribute": "city", "is": "Athens"}, {"not": {"list": 3}}]}],
+        }
+    ),
+]
+ClockTime = Annotated[
+    str,
+    Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"], max_length=5),
+]
+"""A time of the day."""
+Permits = Annotated[int, Field(strict=True, ge=1, le=1_000_000, examples=[10])]
+WindowMs = Annotated[int, Field(strict=True, ge=1, le=86_400_000, examples=[1_000])]
+"""What ``engine.audiences.read_filter`` reads, and says what is wrong with."""
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID), BeforeValidator(_digits)]

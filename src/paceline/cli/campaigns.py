@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from paceline.api.campaigns import Campaign, StatusDocument
+from paceline.cli import campaign_figures
 from paceline.cli.failures import ExitCode, complain
 from paceline.cli.output import say, say_facts, say_json, say_table
-from paceline.cli.session import AsJson, Session, TenantName, group, operator, session
+from paceline.cli.session import AsJson, Session, TenantName, group, session
+from paceline.domain import segment_json
 from paceline.domain.campaign import FINAL, CampaignStatus
+from paceline.engine.audiences import read_text
 from paceline.engine.drafts import NewCampaign
 from paceline.engine.orders import Orders, Shown
 from paceline.engine.waiting import Cause
+from paceline.storage import audience
 from paceline.storage.doubt import Decision
 
 campaign = group(
@@ -31,6 +36,36 @@ campaign = group(
 )
 
 CampaignId = Annotated[int, typer.Argument(metavar="ID", help="The campaign's id.")]
+NONE = "none"
+
+
+def _number(written: str) -> int | str:
+    if written == NONE:
+        return NONE
+    if not written.isdecimal():
+        raise typer.BadParameter(f"{written!r} is neither a whole number nor {NONE}")
+    return int(written)
+
+
+StartBy = Annotated[
+    str | None,
+    typer.Option(help="Start by then or not at all: 2027-03-01T12:00Z, or without Z as --at."),
+]
+SendWindow = Annotated[
+    str | None,
+    typer.Option(help="Send only in these hours of the tenant's day, such as 09:00-20:00."),
+]
+RateMax = Annotated[
+    Any, typer.Option(parser=_number, metavar="NUMBER", help="Provider requests in a window.")
+]
+RateWindow = Annotated[
+    Any,
+    typer.Option(
+        parser=_number,
+        metavar="NUMBER",
+        help="That window's length, in milliseconds; without it, 1000.",
+    ),
+]
 _WATCH_EVERY_S = 0.5
 _FACTS = (
     "id",
@@ -58,6 +93,20 @@ def create(
         int | None,
         typer.Option("--list", help="The id of a list of contacts; without it, all contacts."),
     ] = None,
+    segment: Annotated[
+        int | None, typer.Option("--segment", help="The id of a segment: only those it means.")
+    ] = None,
+    wanted: Annotated[
+        str | None,
+        typer.Option("--filter", help="Only whom this filter means, as text or JSON."),
+    ] = None,
+    excluded: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--exclude-campaign",
+            help="To nobody who has a message of the campaign with this id; may be repeated.",
+        ),
+    ] = None,
     sender: Annotated[
         str | None, typer.Option(help="Who it comes from; without it, the account's sender.")
     ] = None,
@@ -73,6 +122,10 @@ def create(
     timezone: Annotated[
         str | None, typer.Option(help="The time zone of an --at without Z, such as Europe/Athens.")
     ] = None,
+    start_by: StartBy = None,
+    send_window: SendWindow = None,
+    rate_max: RateMax = None,
+    rate_window_ms: RateWindow = None,
     tenant_name: TenantName = None,
     *,
     as_json: AsJson = False,
@@ -83,10 +136,17 @@ def create(
         name=name,
         text=words.rstrip("\n") if text.startswith("@") else words,
         list_id=list_id,
+        segment_id=segment,
+        filter=None if wanted is None else segment_json.write(read_text(wanted)),
+        exclude_campaign_ids=excluded or (),
         sender=sender,
         traffic_account_id=account,
         scheduled_at=scheduled_at,
         timezone=timezone,
+        start_by=start_by,
+        send_window=_window(send_window),
+        rate_max=None if rate_max == NONE else rate_max,
+        rate_window_ms=None if rate_window_ms == NONE else rate_window_ms,
     )
     _order(tenant_name, lambda orders, tenant: orders.create_campaign(tenant, new), as_json)
 
@@ -123,6 +183,18 @@ def show(
     _order(tenant_name, lambda orders, tenant: orders.campaign(tenant, campaign_id), as_json)
 
 
+@campaign.command("audience")
+def show_audience(
+    campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
+) -> None:
+    """Count whom a campaign is for: eligible, excluded and suppressed contacts."""
+    with session() as here:
+        tenant = here.tenant(tenant_name)
+        counted = here.database.read_now(audience.count, tenant.id, campaign_id)
+    facts = asdict(counted)
+    say_json(facts) if as_json else say_facts(facts)
+
+
 @campaign.command()
 def start(
     campaign_id: CampaignId, tenant_name: TenantName = None, *, as_json: AsJson = False
@@ -138,6 +210,43 @@ def start(
         "batches": done.batches,
     }
     say_json(facts) if as_json else say_facts(facts)
+
+
+@campaign.command()
+def change(
+    campaign_id: CampaignId,
+    start_by: StartBy = None,
+    send_window: SendWindow = None,
+    rate_max: RateMax = None,
+    rate_window_ms: RateWindow = None,
+    tenant_name: TenantName = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Change by when a campaign starts, in which hours it is sent, and how fast.
+
+    It may be sending; the change counts from the next call on. What is left out
+    stays as it is; none takes a value away.
+
+    Example:
+    paceline campaign change 1 --send-window 09:00-20:00 --rate-max 5
+    paceline campaign change 1 --send-window none
+    """
+    given = {
+        "start_by": start_by,
+        "send_window": send_window,
+        "rate_max": rate_max,
+        "rate_window_ms": rate_window_ms,
+    }
+    read: dict[str, Callable[[Any], Any]] = {"send_window": _window}
+    changes = {
+        name: None if value == NONE else read.get(name, _as_it_is)(value)
+        for name, value in given.items()
+        if value is not None
+    }
+    if not changes:
+        raise typer.BadParameter("say what to change: --send-window, --rate-max, …")
+    _order(tenant_name, lambda orders, tenant: orders.change(tenant, campaign_id, changes), as_json)
 
 
 @campaign.command()
@@ -210,9 +319,7 @@ def unconfirmed(
     decision = Decision.RESEND if resend else Decision.FAIL if fail else Decision.ACCEPT
     with session() as here:
         tenant = here.tenant(tenant_name)
-        concerned = here.order(
-            lambda orders: orders.decide(tenant.id, campaign_id, decision, actor=operator())
-        )
+        concerned = here.order(lambda orders: orders.decide(tenant.id, campaign_id, decision))
     facts = {"campaign_id": campaign_id, "action": str(decision), "messages": concerned}
     say_json(facts) if as_json else say_facts(facts)
 
@@ -237,6 +344,20 @@ def _show(
     shown = here.order(lambda orders: carry_out(orders, tenant.id))
     document = Campaign.of(shown).model_dump(mode="json")
     say_json(document) if as_json else say_facts(_facts(document))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _window(written: str | None) -> dict[str, str] | None:
+    """Hours as the API has them, of hours such as 09:00-20:00."""
+    if written is None or written == NONE:
+        return None
+    since, dash, until = written.partition("-")
+    if not dash:
+        raise typer.BadParameter("--send-window is two times, such as 09:00-20:00")
+    return {"from": since.strip(), "until": until.strip()}
 
 
 def _facts(document: dict[str, Any]) -> dict[str, Any]:
@@ -264,4 +385,5 @@ async def _follow(orders: Orders, tenant_id: int, campaign_id: int, *, as_json: 
         await asyncio.sleep(_WATCH_EVERY_S)
 
 
+campaign_figures.add_to(campaign)
 COMMANDS = {"campaign": campaign}

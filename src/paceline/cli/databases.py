@@ -9,7 +9,7 @@ import typer
 
 from paceline.cli.failures import ExitCode
 from paceline.cli.output import say, say_facts, say_json, say_table
-from paceline.cli.session import AsJson, group, session, settings_of_process
+from paceline.cli.session import AsJson, group, operator, session, settings_of_process
 from paceline.engine.process import make_folder
 from paceline.settings import masked_database_url, sqlalchemy_url
 from paceline.storage import audit as audits
@@ -77,7 +77,7 @@ def restored(
         typer.confirm("Put everything that is queued in doubt?", abort=True, err=True)
     with session() as here:
         _finish_launches(here.database)
-        done = here.database.write_now(restart.after_restore)
+        done = here.database.write_now(restart.after_restore, actor=operator())
     say_json(done) if as_json else say_facts(done)
 
 

@@ -94,6 +94,9 @@ def send(
     ] = None,
     tenant_name: TenantName = None,
     *,
+    respect_quiet_hours: Annotated[
+        bool, typer.Option("--respect-quiet-hours", help="Wait for the end of quiet hours.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send one message without a campaign, as soon as a worker runs.
@@ -105,7 +108,12 @@ def send(
         tenant = here.tenant(tenant_name)
         row = here.order(
             lambda orders: orders.send(
-                tenant.id, to=to, text=text, sender=sender, traffic_account_id=account
+                tenant.id,
+                to=to,
+                text=text,
+                sender=sender,
+                traffic_account_id=account,
+                respect_quiet_hours=respect_quiet_hours,
             )
         )
         sealer = here.unlocked()

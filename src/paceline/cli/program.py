@@ -42,7 +42,12 @@ VERBS = {
         _RUN, "serving", "Run a simulated provider, a real HTTP server with faults on request."
     ),
     "campaign": Verb(_SEND, "campaigns", "Make, start, watch and decide about campaigns."),
-    "contact": Verb(_SEND, "contacts", "Import and export contacts."),
+    "contact": Verb(_SEND, "contacts", "Import, export and erase contacts."),
+    "segment": Verb(
+        _SEND,
+        "segments",
+        "Name groups of contacts by what they have in common, and see who they are.",
+    ),
     "message": Verb(_SEND, "messages", "List and show messages."),
     "send": Verb(
         _SEND, "messages", "Send one message without a campaign, as soon as a worker runs."
@@ -50,9 +55,11 @@ VERBS = {
     "parts": Verb(
         _SEND, "messages", "Count the parts that a text is billed as, and what makes it Unicode."
     ),
-    "key": Verb(_WHO, "keys", "Make, list and revoke API keys."),
-    "tenant": Verb(_WHO, "keys", "List tenants and set their limits."),
+    "price": Verb(_SEND, "prices", "Import and list what a part costs, by how the number begins."),
+    "key": Verb(_WHO, "keys", "Make, list, rotate and revoke API keys."),
+    "tenant": Verb(_WHO, "tenants", "Make, list and change tenants, and set their limits."),
     "account": Verb(_WHO, "accounts", "Add, list, test and release traffic accounts."),
+    "audit-log": Verb(_WHO, "changes", "Show who changed what and when, the newest first."),
     "webhook": Verb(_WHO, "webhooks", "Tell a tenant's own servers what happens."),
     "db": Verb(
         _DATABASE, "databases", "Upgrade and check the database, or say that a backup was put back."

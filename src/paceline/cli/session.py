@@ -78,7 +78,8 @@ class Session:
 
         async def carried_out() -> T:
             async with waking(self.database) as wake:
-                return await carry_out(Orders(self.database, self.settings, wake=wake))
+                orders = Orders(self.database, self.settings, wake=wake)
+                return await carry_out(orders.by(operator()))
 
         return asyncio.run(carried_out())
 

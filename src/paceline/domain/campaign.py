@@ -26,7 +26,8 @@ class CampaignStatus(StrEnum):
     CANCELLED = "cancelled"
     """Given up by a person; what was queued is failed with reason ``cancelled``. Final."""
     FAILED = "failed"
-    """Nobody to send to when its scheduled time came. Final."""
+    """Nobody to send to when its scheduled time came, or that was noticed after ``start_by``: an
+    offer of yesterday must not go out today. Final."""
 
 
 class CampaignVerb(StrEnum):

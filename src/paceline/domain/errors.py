@@ -79,10 +79,28 @@ class InvalidInputError(PacelineError):
         return cls(f"{where}: {reason}", (Problem(where, reason),))
 
 
+class SimulatorOnlyError(PacelineError):
+    """A test key asked for something that could reach a person."""
+
+    code = "simulator_only"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"This is a test key, which reaches nobody but the simulator: {what} sends with a "
+            "traffic account of another provider. Use a live key for it."
+        )
+
+
 class EmptyAudienceError(InvalidInputError):
     """A campaign has nobody to send to; it stays as it was."""
 
     code = "empty_audience"
+
+
+class TooLateError(ConflictError):
+    """A campaign is to start after the time by which it has to; it stays as it was."""
+
+    code = "too_late"
 
 
 class RateLimitExceeded(PacelineError):  # noqa: N818 - the name users know it by

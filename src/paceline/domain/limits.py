@@ -116,63 +116,75 @@ class Window:
 Window.EMPTY = Window()
 
 Usage: TypeAlias = tuple[Window, Limit]
-"""What a tenant or a traffic account has used, and what it may."""
+"""What a tenant, a traffic account or a campaign has used, and what it may."""
+Whose: TypeAlias = Literal["tenant", "account", "campaign"]
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """`permits` of those wanted, at least one; both windows, with them in, are to be stored."""
+    """`permits` of those wanted, at least one; all windows, with them in, are to be stored."""
 
     permits: int
     tenant: Window
     account: Window
+    campaign: Window | None = None
+    """None: it has no speed of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """No permit before `open_at`, which the window of `held_by` decides (the later of the two).
+    """No permit before `open_at`, which the window of `held_by` decides (the one that opens last).
 
-    `tenant` and `account` are the very windows that were given, unless the clock was set back:
-    then they are the restamped ones and have to be stored, or the wait starts anew at each try.
+    The windows are the very ones that were given, unless the clock was set back: then they are
+    the restamped ones and have to be stored, or the wait starts anew at each try.
     """
 
     open_at: int
-    held_by: Literal["tenant", "account"]
+    held_by: Whose
     tenant_remaining: int
     account_remaining: int
     tenant: Window
     account: Window
+    campaign: Window | None = None
 
 
-def take(tenant: Usage, account: Usage, wanted: int, now: int, lead: int = 0) -> Granted | Denied:
-    """Grant up to `wanted` (at least 1) permits from both windows, or leave both as they are.
+def take(
+    tenant: Usage,
+    account: Usage,
+    wanted: int,
+    now: int,
+    lead: int = 0,
+    campaign: Usage | None = None,
+) -> Granted | Denied:
+    """Grant up to `wanted` (at least 1) permits from all windows, or leave all as they are.
 
-    They are stamped `now + lead`, the latest moment at which they may be used.
+    The campaign's counts only if it has a speed of its own. They are stamped `now + lead`, the
+    latest moment at which they may be used.
 
     Raises:
         ValueError: the lead is not one of 0 to `LONGEST_LEAD_MS`.
 
     """
-    tenant_window, account_window = restamped(tenant[0], now), restamped(account[0], now)
-    tenant_limit, account_limit = tenant[1], account[1]
-    tenant_free = free(tenant_window, tenant_limit, now)
-    account_free = free(account_window, account_limit, now)
-    permits = min(wanted, tenant_free, account_free)
+    usages: dict[Whose, Usage] = {"tenant": tenant, "account": account}
+    if campaign is not None:
+        usages["campaign"] = campaign
+    windows = {whose: restamped(window, now) for whose, (window, _) in usages.items()}
+    left = {whose: free(windows[whose], limit, now) for whose, (_, limit) in usages.items()}
+    permits = min(wanted, *left.values())
     if permits > 0:
-        return Granted(
-            permits,
-            tenant=grant(tenant_window, tenant_limit, permits, now, lead),
-            account=grant(account_window, account_limit, permits, now, lead),
-        )
-    tenant_opens = open_at(tenant_window, tenant_limit, now)
-    account_opens = open_at(account_window, account_limit, now)
+        for whose, (_, limit) in usages.items():
+            windows[whose] = grant(windows[whose], limit, permits, now, lead)
+        return Granted(permits, windows["tenant"], windows["account"], windows.get("campaign"))
+    opens = {whose: open_at(windows[whose], limit, now) for whose, (_, limit) in usages.items()}
+    held_by = max(opens, key=lambda whose: opens[whose])  # of equals the first
     return Denied(
-        open_at=max(tenant_opens, account_opens),
-        held_by="tenant" if tenant_opens >= account_opens else "account",
-        tenant_remaining=tenant_free,
-        account_remaining=account_free,
-        tenant=tenant_window,
-        account=account_window,
+        open_at=opens[held_by],
+        held_by=held_by,
+        tenant_remaining=left["tenant"],
+        account_remaining=left["account"],
+        tenant=windows["tenant"],
+        account=windows["account"],
+        campaign=windows.get("campaign"),
     )
 
 

@@ -24,7 +24,8 @@ class Cause(StrEnum):
 
     ACCEPTED = "accepted"
     GIVEN_UP = "given_up"
-    """Rejected, out of tries, opted out, cancelled, or failed by an operator."""
+    """Rejected, out of tries, opted out, written to often enough, cancelled, or failed by an
+    operator."""
     DELIVERED_RECEIPT = "delivered_receipt"
     FAILURE_RECEIPT = "failure_receipt"
 
@@ -54,6 +55,8 @@ class Reason(StrEnum):
     """Denied by our own limits on every try (strategy ``backoff`` only)."""
     OPTED_OUT = "opted_out"
     """Suppressed after launch and before its intent, or blocked by the provider at their wish."""
+    FREQUENCY_CAP = "frequency_cap"
+    """The person has had as many messages as the tenant's frequency cap allows."""
     INVALID_NUMBER = "invalid_number"
     REJECTED = "rejected"
     """The provider said no to this message."""
@@ -112,6 +115,16 @@ BATCH_TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
     _B.DONE: frozenset(),
     _B.CANCELLED: frozenset(),
 }
+
+
+ERASED = "#"
+"""Begins what stands for the number of a message whose person was erased, its id behind it: each
+is another one, as the numbers of a campaign are."""
+
+
+def is_erased(phone: str) -> bool:
+    """Whether a message's number is not one any more."""
+    return phone.startswith(ERASED)
 
 
 _REFERENCE = re.compile(r"([^-]+)-(\d{1,19})-(\d{1,10})", re.ASCII)

@@ -78,6 +78,20 @@ def parse(raw: object, default_region: str | None) -> str:
         raise PhoneError("too short" if too_short else NO_COUNTRY) from None
 
 
+def region_of(phone: str) -> str | None:
+    """The country (ISO 3166) of a number in E.164; None: it belongs to none, such as +800."""
+    country_code = _country_code(phone)
+    if country_code is None:
+        return None
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country_code]
+    pattern = _mobile_numbers(country_code)
+    if len(regions) == 1 or (pattern and pattern.fullmatch(phone)):
+        region: str | None = regions[0]
+    else:
+        region = phonenumbers.region_code_for_number(phonenumbers.parse(phone))
+    return region if region is not None and region.isalpha() else None
+
+
 def mask(phone: str) -> str:
     """Return a number for the logs: country code and last two digits at most.
 

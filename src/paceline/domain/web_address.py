@@ -20,6 +20,9 @@ _OF_A_CLOUD = (
     ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's, the same in every virtual network
 )
 """Public by their numbers, yet answered by the network that one is in."""
+_NEVER_PUBLIC = (".localhost", ".local", ".internal", ".test", ".invalid", ".home.arpa")
+"""Ends of names that are reserved for networks of one's own (RFC 6761, 6762, 8375, and ICANN's
+``internal``)."""
 _LONGEST = 2_000
 
 
@@ -57,6 +60,21 @@ def fault_of(url: str, *, allow_private: bool) -> str | None:
     if not allow_private and _is_private_literal(parts.hostname or ""):
         return "leads into a private network"
     return None
+
+
+def is_of_own_network(url: str) -> bool:
+    """Whether a URL can only lead into a network of ours: to a private IP address, or to a name
+    that no public name server knows.
+    """
+    try:
+        host = (urlsplit(url).hostname or "").removesuffix(".")
+    except ValueError:
+        return False
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return bool(host) and ("." not in host or host.endswith(_NEVER_PUBLIC))
+    return not is_public(host)
 
 
 def _is_private_literal(host: str) -> bool:

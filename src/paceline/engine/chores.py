@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from sqlalchemy import Connection
 
 from paceline.clock import Clock
-from paceline.domain.errors import EmptyAudienceError, NotFoundError, WrongStateError
+from paceline.domain.errors import (
+    EmptyAudienceError,
+    NotFoundError,
+    TooLateError,
+    WrongStateError,
+)
 from paceline.engine.rules import Rules
 from paceline.storage import (
     accounts,
     campaigns,
     doubt,
+    frequency,
     idempotency,
+    import_history,
     imports,
     launches,
     outcomes,
@@ -97,12 +105,16 @@ class Chores:
             try:
                 launched = await self.database.write(self._start, campaign_id)
                 log.info("campaign_started", campaign_id=campaign_id, created=launched.created)
-            except EmptyAudienceError as error:
-                await self.database.write(campaigns.fail, campaign_id)
+            except (EmptyAudienceError, TooLateError) as error:
+                await self._fail(campaign_id, str(error))
                 log.warning("campaign_failed", campaign_id=campaign_id, error=str(error))
             except (WrongStateError, NotFoundError):
                 continue  # somebody else was there first
             self._wake()
+
+    async def _fail(self, campaign_id: int, why: str) -> None:
+        with suppress(WrongStateError, NotFoundError):  # somebody else was there first
+            await self.database.write(campaigns.fail, campaign_id, why)
 
     def _start(self, connection: Connection, campaign_id: int) -> Launched:
         batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
@@ -164,4 +176,8 @@ class Chores:
         if self._rounds % _FORGET_EVERY == 0:
             await self.database.write(imports.forget_stale, older_than_ms=_STALE_IMPORT_MS)
             await self.database.write(idempotency.forget_old)
+            while await self.database.write(import_history.forget_old):
+                pass
+            while await self.database.write(frequency.forget_old) >= frequency.FORGET_AT_ONCE:
+                pass
         self._rounds += 1

@@ -23,7 +23,18 @@ from paceline.engine.rules import Rules
 from paceline.engine.subscriptions import Subscriptions
 from paceline.engine.together import Together
 from paceline.providers.base import PermitVoidError, PreparedCall, Provider
-from paceline.storage import accounts, batches, intents, opt_outs, outcomes, scouts, suppressions
+from paceline.storage import (
+    accounts,
+    apart,
+    batches,
+    frequency,
+    intents,
+    opt_outs,
+    outcomes,
+    postponed,
+    scouts,
+    suppressions,
+)
 from paceline.storage.batches import Attempt, LostReservationError, ReservedBatch
 from paceline.storage.conclusion import Recorded
 from paceline.storage.database import Database, DatabaseUnreachableError
@@ -31,7 +42,17 @@ from paceline.storage.limits import Strategy
 from paceline.storage.outcomes import Result
 from paceline.storage.sealing import SecretError
 from paceline.storage.turns import LOOKAHEAD_MS
-from paceline.storage.wishes import Gone, Intent, Lost, Stale, Wait, Wish
+from paceline.storage.wishes import (
+    Gone,
+    Intent,
+    Lost,
+    Stale,
+    TakeApart,
+    TooOften,
+    Untimely,
+    Wait,
+    Wish,
+)
 from paceline.telemetry import get_logger
 
 log = get_logger("dispatch")
@@ -194,7 +215,7 @@ class _Trip:
         return bool(rendered.message_ids)
 
     async def _pass_the_gate(self) -> bool:
-        """Wait until both windows are open and send; True: somebody opted out, render again."""
+        """Wait until both windows are open and send; True: render again, for fewer."""
         rendered = self.rendered
         provider = self.dispatcher.adapters.of(rendered.account)
         self.policy = self.rules.policy_of(rendered.account)
@@ -210,7 +231,7 @@ class _Trip:
                 async with self.dispatcher.places:
                     intent = await self._send(call)
                 if not isinstance(intent, Wait):
-                    return isinstance(intent, Stale)
+                    return await self._after_the_gate(intent)
                 call.release()
                 if not await self._waited(intent):
                     return False
@@ -220,6 +241,27 @@ class _Trip:
         finally:
             call.release()
         return False
+
+    async def _drop_who_had_enough(self) -> bool:
+        """Fail the recipients whom the frequency cap holds back; True: others are left."""
+        dropped, left = await self.database.write(frequency.drop, self.batch)
+        log.info("recipients_dropped", batch_id=self.batch.id, frequency_cap=len(dropped))
+        return left > 0
+
+    async def _after_the_gate(self, intent: Intent) -> bool:
+        """What is left to do when the batch is not at the gate any more; True: render it again."""
+        match intent:
+            case TakeApart(most=None):
+                await self.database.write(apart.by_region, self.batch)
+                return True
+            case TakeApart(most=int(most)):
+                await self.database.write(apart.to_size, self.batch, most)
+                return True
+            case TooOften():
+                return await self._drop_who_had_enough()
+            case Untimely():
+                await self.database.write(postponed.alike, self.batch, intent)
+        return isinstance(intent, Stale)
 
     async def _prepared(self, provider: Provider) -> PreparedCall:
         """The call to its last byte. A large one is rendered in a thread: the event loop has
@@ -260,7 +302,8 @@ class _Trip:
         Raises:
             RateLimitExceeded: strategy ``backoff``, where a full window fails the try.
         """
-        if self.rules.pacing.strategy is Strategy.BACKOFF:
+        own_speed = wait.denied.held_by == "campaign"  # which is there to be kept, not to fail
+        if self.rules.pacing.strategy is Strategy.BACKOFF and not own_speed:
             raise RateLimitExceeded(wait.denied.tenant_remaining, wait.denied.account_remaining)
         if wait.for_ms > _LONGEST_GATE_MS:
             await self.database.write(batches.give_back, self.batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,10 @@ from paceline.domain.template import (
     unknown_fields,
     written_out,
 )
+from paceline.engine.audiences import rule_problems
+from paceline.engine.pace import FIELDS, too_early, values_of, window_without_rate
 from paceline.engine.schedule import moment
-from paceline.storage import accounts, contacts, lists
+from paceline.storage import accounts, contacts, lists, tenants
 from paceline.storage.database import AnyRow, now
 from paceline.storage.launches import CONTACT_FIELDS
 
@@ -30,23 +32,36 @@ TOKEN = "unsubscribe_token"  # noqa: S105 - a tag's name
 """What is left of that tag in the frozen text, behind the public address: so what was sent can be
 shown when that has changed, and a worker need not know it."""
 _SHOWN_CHARACTERS = 5
+_NO_TEST = (
+    "reaches people, and a test key reaches nobody but the simulator: name an account whose "
+    "provider is the simulator"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCampaign:
     """A campaign as somebody describes it. ``scheduled_at`` is ISO 8601; see ``schedule.moment``.
+    From ``start_by`` on: see ``pace.FIELDS``.
 
-    No ``list_id``: all the tenant's contacts. No ``sender``: the account's. No
-    ``traffic_account_id``: the tenant's default.
+    No ``list_id``: all the tenant's contacts. ``segment_id`` or ``filter`` (JSON or a text): only
+    those of them whom it means. ``exclude_campaign_ids``: nobody who has a message of these. No
+    ``sender``: the tenant's, else the account's. No ``traffic_account_id``: the tenant's default.
     """
 
     name: str
     text: str
     list_id: int | None = None
+    segment_id: int | None = None
+    filter: Mapping[str, Any] | str | None = None
+    exclude_campaign_ids: Sequence[int] = ()
     sender: str | None = None
     traffic_account_id: int | None = None
     scheduled_at: str | None = None
     timezone: str | None = None
+    start_by: str | None = None
+    send_window: Mapping[str, str] | None = None
+    rate_max: int | None = None
+    rate_window_ms: int | None = None
 
 
 def campaign_values(
@@ -56,6 +71,7 @@ def campaign_values(
     *,
     max_parts: int,
     public_url: str | None = None,
+    test: bool = False,
 ) -> dict[str, Any]:
     """The arguments of ``campaigns.create`` for a new campaign.
 
@@ -65,6 +81,7 @@ def campaign_values(
         new: the description.
         max_parts: of its text.
         public_url: where opt-out links lead to; without it there can be none.
+        test: it may reach nobody but the simulator.
 
     Raises:
         InvalidInputError: with every fault of the description.
@@ -73,36 +90,75 @@ def campaign_values(
         *_name_problems(new.name),
         *_text_problems(connection, tenant_id, new.text, max_parts, public_url),
     ]
-    account, faults = account_for(connection, tenant_id, new.traffic_account_id)
+    account, faults = account_for(connection, tenant_id, new.traffic_account_id, test=test)
     problems += faults
-    sender = new.sender or (account.sender if account else "")
+    sender = new.sender or sender_of(connection, tenant_id, account)
     if account:
         problems += sender_problems(account.provider, sender)
     if new.list_id is not None:
         problems += _list_problems(connection, tenant_id, new.list_id)
+    wanted, faults = rule_problems(
+        connection, tenant_id, new.segment_id, new.filter, new.exclude_campaign_ids
+    )
+    problems += faults
     scheduled_at, faults = _scheduled_at(connection, new)
     problems += faults
+    given = {name: getattr(new, name) for name in FIELDS}
+    how, faults = values_of(given, new.timezone)
+    problems += faults
+    problems += window_without_rate(how)
+    problems += too_early(connection, how.get("start_by"), scheduled_at)
     if problems or account is None:
         raise InvalidInputError("The campaign cannot be made.", tuple(problems))
     return {
         "account_id": account.id,
         "name": new.name.strip(),
-        "text": written_out(new.text, LINK, _link(public_url, f"{{{{{TOKEN}}}}}")),
+        "text": _frozen(new.text, public_url),
         "sender": sender,
         "list_id": new.list_id,
+        "segment_id": new.segment_id,
+        "wanted": wanted,
+        "exclude_campaign_ids": new.exclude_campaign_ids,
         "scheduled_at": scheduled_at,
         "timezone": new.timezone,
+        **how,
     }
 
 
+def text_for(
+    connection: Connection, tenant_id: int, text: str, *, max_parts: int, public_url: str | None
+) -> str:
+    """The text of a campaign that somebody thinks of making, as it would be frozen.
+
+    Raises:
+        InvalidInputError: with every fault.
+    """
+    problems = tuple(_text_problems(connection, tenant_id, text, max_parts, public_url))
+    if problems:
+        raise InvalidInputError("The text cannot be sent.", problems)
+    return _frozen(text, public_url)
+
+
 def account_for(
-    connection: Connection, tenant_id: int, account_id: int | None
+    connection: Connection, tenant_id: int, account_id: int | None, *, test: bool = False
 ) -> tuple[AnyRow | None, list[Problem]]:
-    """The account that a tenant's messages will use, or why there is none."""
+    """The account that a tenant's messages will use, or why there is none. A ``test`` that names
+    none gets one of the simulator's.
+    """
     try:
-        return accounts.usable(connection, tenant_id, account_id), []
+        if test and account_id is None:
+            return accounts.simulated(connection, tenant_id), []
+        account = accounts.usable(connection, tenant_id, account_id)
     except NotFoundError as error:
         return None, [Problem("traffic_account_id", _clause(error))]
+    if test and not accounts.is_simulated(account):
+        return None, [Problem("traffic_account_id", _NO_TEST)]
+    return account, []
+
+
+def sender_of(connection: Connection, tenant_id: int, account: AnyRow | None) -> str:
+    """Who messages come from that name no sender: as the tenant wants it, else the account's."""
+    return tenants.get(connection, tenant_id).sender or (account.sender if account else "")
 
 
 def single_text_problems(text: str, max_parts: int) -> Iterator[Problem]:
@@ -156,6 +212,10 @@ def _text_problems(
     yield from _length_problems(filled, max_parts)
 
 
+def _frozen(text: str, public_url: str | None) -> str:
+    return written_out(text, LINK, _link(public_url, f"{{{{{TOKEN}}}}}"))
+
+
 def _link(public_url: str | None, token: str) -> str:
     return f"{public_url or ''}{opt_out_link.PATH}{token}"
 
@@ -201,8 +261,8 @@ def _list_problems(connection: Connection, tenant_id: int, list_id: int) -> Iter
 
 def _scheduled_at(connection: Connection, new: NewCampaign) -> tuple[int | None, list[Problem]]:
     if new.scheduled_at is None:
-        unused = Problem("timezone", "has no effect without scheduled_at")
-        return None, [] if new.timezone is None else [unused]
+        unused = Problem("timezone", "has no effect without scheduled_at or start_by")
+        return None, [] if new.timezone is None or new.start_by is not None else [unused]
     try:
         at = moment(new.scheduled_at, new.timezone)
         refuse_past(connection, at)

@@ -51,7 +51,9 @@ class Leads:
         used_at = attempt.started_at + math.ceil(took_s * 1000)
         if used_at < attempt.stamped_at:
             batch = attempt.batch
-            self._used[batch.account_id].append(Used(batch.tenant_id, attempt.stamped_at, used_at))
+            self._used[batch.account_id].append(
+                Used(batch.tenant_id, attempt.stamped_at, used_at, batch.campaign_id)
+            )
 
     def missed(self, attempt: Attempt) -> None:
         """The permits of an attempt went void. They stay as they are stamped."""

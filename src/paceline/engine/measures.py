@@ -17,7 +17,7 @@ from prometheus_client import (
 from paceline.domain.outcome import Outcome, OutcomeKind
 from paceline.storage.batches import Attempt
 from paceline.storage.conclusion import Recorded
-from paceline.storage.wishes import Gone, Intent, Wait
+from paceline.storage.wishes import Gone, Intent, Untimely, Wait
 
 # They would double the series, each only to say when the process started.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -28,6 +28,10 @@ ProcessCollector(registry=REGISTRY)
 _WAITS = (
     "tenant_limit",
     "account_limit",
+    "campaign_limit",
+    "quiet_hours",
+    "send_window",
+    "daily_cap",
     "account_held",
     "account_closed",
     "campaign_paused",
@@ -49,7 +53,7 @@ MESSAGES_FAILED = Counter(
     registry=REGISTRY,
 )
 PERMITS = Counter(
-    "paceline_permits", "Permits taken from both windows, void ones among them.", registry=REGISTRY
+    "paceline_permits", "Permits taken from all windows, void ones among them.", registry=REGISTRY
 )
 VOID_PERMITS = Counter(
     "paceline_void_permits",
@@ -90,12 +94,14 @@ def count_intent(intent: Intent) -> None:
             PERMITS.inc()
         case Wait(denied=denied):
             count_wait(denied.held_by)
+        case Untimely(waits_for=waits_for):
+            WAITS.labels(waits_for).inc()
         case Gone(why):
             WAITS.labels(why.replace(" ", "_")).inc()
 
 
 def count_wait(held_by: str) -> None:
-    """Count a batch that waits for a window of its ``tenant`` or ``account``."""
+    """Count a batch that waits for a window of its ``tenant``, ``account`` or ``campaign``."""
     WAITS.labels(f"{held_by}_limit").inc()
 
 

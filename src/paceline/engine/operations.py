@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from paceline import providers
 from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError, Problem
 from paceline.domain.verdict import ServerErrorPolicy
-from paceline.engine.drafts import account_for, sender_problems
+from paceline.engine.drafts import sender_problems
+from paceline.engine.tenant_faults import name_problems, problems_of
 from paceline.providers.base import Account
 from paceline.storage import accounts, audit_log, inbound_numbers, tenants
 from paceline.storage.database import AnyRow
@@ -41,6 +42,24 @@ class NewAccount:
     rate_window_ms: int | None = None
 
 
+def add_tenant(
+    connection: Connection, name: str, values: Mapping[str, Any], *, actor: str
+) -> AnyRow:
+    """Make a tenant with these columns.
+
+    Raises:
+        InvalidInputError: with every fault of the description.
+        ConflictError: there is a tenant of this name.
+    """
+    name = name.strip()
+    tenant = tenants.add(connection, name, values, actor=actor)
+    # Which accounts it may use is known only now that it is there; a fault undoes the whole.
+    found = problems_of(connection, tenant.id, _columns(tenant), changed=values)
+    if problems := (*name_problems(name), *found):
+        raise InvalidInputError("The tenant cannot be made.", problems)
+    return tenant
+
+
 def change_tenant(
     connection: Connection, tenant_id: int, values: Mapping[str, Any], *, actor: str
 ) -> AnyRow:
@@ -48,13 +67,11 @@ def change_tenant(
 
     Raises:
         NotFoundError: there is none with this id.
-        InvalidInputError: it may not use the account that is to be its default.
+        InvalidInputError: with every fault of what it would become.
     """
-    tenants.get(connection, tenant_id)
-    if account_id := values.get("default_account_id"):
-        _, problems = account_for(connection, tenant_id, account_id)
-        if problems:
-            raise InvalidInputError.of("default_account_id", problems[0].reason)
+    known = _columns(tenants.get(connection, tenant_id))
+    if problems := tuple(problems_of(connection, tenant_id, {**known, **values}, changed=values)):
+        raise InvalidInputError("The tenant cannot be changed.", problems)
     tenant = tenants.change(connection, tenant_id, values)
     audit_log.write(
         connection,
@@ -62,7 +79,7 @@ def change_tenant(
         actor=actor,
         action="tenant.change",
         subject=f"tenant {tenant_id}",
-        **values,
+        **tenants.loggable(values),
     )
     return tenant
 
@@ -115,8 +132,8 @@ def keep_account(
     """
     known = accounts.by_name(connection, name)
     account = accounts.keep(connection, name=name, values=values, sealer=sealer)
-    accounts.make_default(connection, account.id)
     _log_changes(connection, known, account, audit_log.SYSTEM)
+    accounts.make_default(connection, account.id)
 
 
 def change_account(

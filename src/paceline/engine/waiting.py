@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
+from paceline.domain.hours import clock_time
 from paceline.domain.limits import Window
-from paceline.storage.limits import Pacing, limit_of
+from paceline.storage.limits import Pacing, limit_of, speed_of
 from paceline.storage.standings import Standing
 
 
@@ -23,8 +24,16 @@ class Cause(StrEnum):
     """The provider failed or asked for a pause."""
     RETRY = "retry"
     """Every queued batch waits for its backoff to end."""
+    QUIET_HOURS = "quiet_hours"
+    """It is night where everybody is to whom it has not been sent yet."""
+    SEND_WINDOW = "send_window"
+    """It is outside the hours in which it is to be sent."""
+    DAILY_CAP = "daily_cap"
+    """The tenant has sent as much today as it may."""
     TENANT_LIMIT = "tenant_limit"
     ACCOUNT_LIMIT = "account_limit"
+    CAMPAIGN_LIMIT = "campaign_limit"
+    """Its own speed."""
     DECISION = "decision"
     """Only unconfirmed messages are left; somebody has to decide about them."""
 
@@ -61,6 +70,7 @@ def _while_sending(standing: Standing, pacing: Pacing) -> Waiting | None:
     return (
         _account_held(standing)
         or _account_closed(standing)
+        or _another_time(standing)
         or _retry(standing)
         or _window_full(standing, pacing)
     )
@@ -92,8 +102,32 @@ def _account_closed(standing: Standing) -> Waiting | None:
     return Waiting(Cause.ACCOUNT_CLOSED, account.closed_until, detail)
 
 
+def _another_time(standing: Standing) -> Waiting | None:
+    if standing.waits_for is None or not _put_off(standing):
+        return None
+    cause = Cause(standing.waits_for)
+    return Waiting(cause, standing.due_at, _said(cause, standing))
+
+
+def _said(cause: Cause, standing: Standing) -> str:
+    match cause:
+        case Cause.QUIET_HOURS:
+            return "It is quiet hours where all are who are left; goes on when they end."
+        case Cause.SEND_WINDOW:
+            campaign = standing.campaign
+            since, until = map(clock_time, (campaign.window_from, campaign.window_until))
+            return f"It is sent from {since} to {until} only, on the tenant's clock."
+        case _:
+            return "The tenant has sent as many messages as it may on one day; goes on the next."
+
+
+def _put_off(standing: Standing) -> bool:
+    """Whether nothing is in hand and the next batch is not due yet."""
+    return standing.due_at is not None and standing.due_at > standing.at and not standing.in_hand
+
+
 def _retry(standing: Standing) -> Waiting | None:
-    if standing.due_at is None or standing.due_at <= standing.at or standing.in_hand:
+    if not _put_off(standing):
         return None
     return Waiting(Cause.RETRY, standing.due_at, standing.error or "A failed try is repeated.")
 
@@ -106,8 +140,18 @@ def _window_full(standing: Standing, pacing: Pacing) -> Waiting | None:
             (Cause.ACCOUNT_LIMIT, standing.account, pacing.account),
         )
     }
+    if (speed := speed_of(standing.campaign, pacing)) is not None:
+        own = Window.decode(standing.campaign.grants)
+        opens[Cause.CAMPAIGN_LIMIT] = limits.open_at(own, speed, standing.at)
     later = max(opens, key=lambda cause: opens[cause])
     if opens[later] <= standing.at:
         return None
-    whose = "tenant" if later is Cause.TENANT_LIMIT else "traffic account"
+    whose = _WHOSE[later]
     return Waiting(later, opens[later], f"The {whose}'s limit is reached for the moment.")
+
+
+_WHOSE = {
+    Cause.TENANT_LIMIT: "tenant",
+    Cause.ACCOUNT_LIMIT: "traffic account",
+    Cause.CAMPAIGN_LIMIT: "campaign",
+}

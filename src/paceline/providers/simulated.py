@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from paceline.domain.errors import InvalidInputError
 from paceline.domain.message import Delivery
 from paceline.domain.outcome import Known
+from paceline.domain.web_address import is_of_own_network
 from paceline.providers.base import Account, Capabilities, LookUpFailedError
 from paceline.providers.declared import check_look_up, read_options
 from paceline.providers.lines import INTERNET, Network
@@ -21,6 +23,10 @@ from paceline.providers.mitto import CAPABILITIES, DELIVERIES, UNREADABLE, Mitto
 LOOK_UP_PATH = "/api/v1.1/Messages"
 LOOK_UPS_AT_ONCE = 10
 _UNKNOWN = "UNKNOWN_MESSAGE"
+_NOT_OURS = (
+    "must lead into your own network for a simulator (localhost, a private address, or a name "
+    "without a dot or in .internal): what it is sent must reach nobody"
+)
 
 
 class _Options(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,8 +60,12 @@ class Simulated(Mitto):
         """Check the account.
 
         Raises:
-            InvalidInputError: its base URL, its key or one of its options cannot be used.
+            InvalidInputError: its base URL, its key or one of its options cannot be used. A URL
+                outside of our own network is none: there is no simulator of ours, and perhaps a
+                provider whose language this is.
         """
+        if not is_of_own_network(account.base_url):
+            raise InvalidInputError.of("base_url", _NOT_OURS)
         super().__init__(
             account,
             self.capabilities_with(account.options),

@@ -241,6 +241,20 @@ class Settings:
         "Under `backoff`: whether a denied batch is tried again or fails at once.",
     )
 
+    api_rate_max: int = _limits(
+        "PACELINE_API_RATE_MAX",
+        whole(0, 1_000_000),
+        "6000",
+        "API requests that one key may make in the window below, and as many reads beside them. "
+        "Each process counts for itself; 0: any number.",
+    )
+    api_rate_window_ms: int = _limits(
+        "PACELINE_API_RATE_WINDOW_MS",
+        whole(1, _A_DAY, "milliseconds"),
+        "60000",
+        "The length of that window.",
+    )
+
     mitto_api_base: str = _mitto(
         "MITTO_API_BASE",
         WEB_ADDRESS,

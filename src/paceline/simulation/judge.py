@@ -113,6 +113,9 @@ class Judge:
         """By text and number: a person in a campaign."""
         limited: list[AccountPlan | TenantPlan] = [*scenario.accounts, *scenario.tenants]
         self._limits = {each.name: _Seen([(0.0, each.limits)]) for each in limited}
+        self._caps = {each.name: each.frequency_max for each in scenario.tenants}
+        self._written_to: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """(tenant, number) → the campaigns whose messages to it have reached a provider."""
         self._blind_until_ms = 0.0
         """The database's clock was put forward, which is not promised for: windows that saw it are
         not judged, nor what was asked of a provider before its quiet period was really over."""
@@ -172,6 +175,7 @@ class Judge:
         """A submission has reached its provider."""
         for each in sightings:
             self._hold_to_once(each)
+            self._hold_to_cap(each)
             self._sightings[each.text, each.number].append(each)
         if sightings and not stuck:
             tenant = sightings[0].text.split(" ", 1)[0]
@@ -189,6 +193,20 @@ class Judge:
                     f"{'' if before.accepted else 'not '}accepted",
                 )
                 return
+
+    def _hold_to_cap(self, seen: Sighting) -> None:
+        tenant, campaign = _subject(seen.text).split(" ", 1)
+        most = self._caps.get(tenant)
+        if most is None or not campaign.startswith("c"):  # one without a campaign does not count
+            return
+        campaigns = self._written_to[tenant, seen.number]
+        campaigns.add(campaign)
+        if len(campaigns) > most:
+            self.broken(
+                "the frequency cap",
+                f"{seen.number} is written to by {len(campaigns)} campaigns of {tenant}, which "
+                f"allows {most}",
+            )
 
     def _may_repeat(self, before: Sighting, again: Sighting) -> bool:
         """Whether a call may be followed by another one of the same message (promise 1)."""
@@ -317,7 +335,14 @@ class Judge:
 
 
 _NOT_SENT = frozenset(
-    {"rejected", "attempts_exhausted", "cancelled", "opted_out", "internal_error"}
+    {
+        "rejected",
+        "attempts_exhausted",
+        "cancelled",
+        "opted_out",
+        "frequency_cap",
+        "internal_error",
+    }
 )
 """Reasons that say: it was never accepted."""
 _RANK = {"": 0, "Failure": 1, "Expired": 1, "Delivered": 2}

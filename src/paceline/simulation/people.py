@@ -203,11 +203,11 @@ async def _cancel(tenant_id: int, campaign_id: int, api: Api) -> None:
 
 
 async def _decide(tenant_id: int, campaign_id: int, decision: Decision, api: Api) -> None:
-    await api.orders.decide(tenant_id, campaign_id, decision, actor=_OPERATOR)
+    await api.orders.by(_OPERATOR).decide(tenant_id, campaign_id, decision)
 
 
 async def _give_up(tenant_id: int, message_id: int, api: Api) -> None:
-    await api.orders.decide_single(tenant_id, message_id, Decision.FAIL, actor=_OPERATOR)
+    await api.orders.by(_OPERATOR).decide_single(tenant_id, message_id, Decision.FAIL)
 
 
 async def _opt_out(tenant_id: int, phone: str, api: Api) -> None:

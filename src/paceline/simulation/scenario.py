@@ -66,6 +66,8 @@ class TenantPlan:
     contacts: int
     campaigns: tuple[CampaignPlan, ...]
     singles: int
+    frequency_max: int | None = None
+    """Campaigns that may write to one person while the run lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +212,16 @@ def _tenant(dice: Random, number: int, accounts: int) -> TenantPlan:
         )
         for _ in range(dice.choice((1, 1, 1, 2)))
     )
+    limits = _limits(dice, dice.choice((1, 2, 4, 8)))
+    contacts = dice.randint(1, 16)
     return TenantPlan(
         name=f"tenant-{number + 1}",
-        limits=_limits(dice, dice.choice((1, 2, 4, 8))),
-        contacts=dice.randint(1, 16),
+        limits=limits,
+        contacts=contacts,
         campaigns=campaigns,
         singles=dice.choice((0, 0, 1, 3)),
+        # Without dice, so that everything else of a seed stays what it was.
+        frequency_max=1 if len(campaigns) > 1 and contacts % 2 == 0 else None,
     )
 
 

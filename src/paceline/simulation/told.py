@@ -10,7 +10,7 @@ from paceline.storage.conclusion import Recorded
 from paceline.storage.outcomes import Result
 from paceline.storage.receipts import Folded
 from paceline.storage.turns import Reservation
-from paceline.storage.wishes import Gone, Wait, Wish
+from paceline.storage.wishes import Gone, Untimely, Wait, Wish
 
 
 def told_of(function: Any, args: Any, result: Any) -> str:
@@ -57,6 +57,8 @@ def _intent(intent: Any) -> str:
     match intent:
         case Wait():
             return f"has to wait {intent.for_ms} ms"
+        case Untimely():
+            return f"waits for {intent.waits_for} until {intent.until}"
         case Gone():
             return f"is gone: {intent.why}"
     return type(intent).__name__

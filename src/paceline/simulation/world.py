@@ -144,7 +144,8 @@ class World:
         for number, plan in enumerate(self.scenario.tenants):
             tenant_id = write(tenants.keep, plan.name).id
             limits = {"rate_max": plan.limits.most, "rate_window_ms": plan.limits.window_ms}
-            write(tenants.change, tenant_id, limits)
+            cap = {"frequency_max": plan.frequency_max, "frequency_days": 30}
+            write(tenants.change, tenant_id, limits | cap)
             self.tenants.append(tenant_id)
             for phone in phones_of(number, plan.contacts):
                 write(contacts.create, tenant_id, phone=phone, first_name=f"Name {phone[-2:]}")

@@ -8,19 +8,24 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, insert, or_, select, update
 
-from paceline.domain.errors import NotFoundError
+from paceline.domain.errors import ConflictError, NotFoundError
 from paceline.domain.outcome import Outcome
 from paceline.domain.verdict import Close, Hold, Policy, Reopen, effect_on_account
+from paceline.storage import audit_log
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import (
     account_turns,
+    batches,
     campaigns,
     installation,
+    messages,
     tenants,
     traffic_accounts,
 )
 from paceline.storage.sealing import Sealer, SecretError, is_sealed
 
+SIMULATOR = "simulator"
+"""The provider whose accounts reach nobody: its adapter calls addresses of our own network only."""
 _WHY_LENGTH = 300
 
 
@@ -56,6 +61,8 @@ def feel(
         return
     account = connection.execute(_LOCK_FEELINGS, {"account": account_id}).one()
     at = now(connection)
+    if isinstance(effect, Hold) and account.held_at is None:
+        _log(connection, get(connection, account_id), "hold", audit_log.PROVIDER)
     effect = effect_on_account(outcome, account.failures, policy)
     changes = _changes(account, effect, at)
     if isinstance(effect, Close | Reopen) and not _tells_something_new(account, started_at, at):
@@ -89,11 +96,13 @@ def _changes(account: AnyRow, effect: Reopen | Close | Hold, at: int) -> dict[st
 
 def hold(connection: Connection, account_id: int, why: str) -> None:
     """Send nothing on an account until an operator releases it."""
-    connection.execute(
+    held = connection.execute(
         update(traffic_accounts)
         .where(traffic_accounts.c.id == account_id, traffic_accounts.c.held_at.is_(None))
         .values(held_at=now(connection), held_why=why[:_WHY_LENGTH])
     )
+    if held.rowcount:
+        _log(connection, get(connection, account_id), "hold", audit_log.SYSTEM)
 
 
 def release(connection: Connection, account_id: int) -> AnyRow:
@@ -163,6 +172,38 @@ def usable(connection: Connection, tenant_id: int, account_id: int | None) -> An
     return row
 
 
+def is_simulated(account: AnyRow) -> bool:
+    """Whether an account reaches nobody, now and ever: see ``change``."""
+    return bool(account.provider == SIMULATOR)
+
+
+def simulated(connection: Connection, tenant_id: int) -> AnyRow:
+    """The account for a tenant's tests that name none: its default if that is the simulator's, else
+    the oldest one of the simulator's that it may use.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    usual = usable(connection, tenant_id, None)
+    if is_simulated(usual):
+        return usual
+    for account in all_of(connection, tenant_id):
+        if is_simulated(account):
+            return account
+    raise NotFoundError("traffic account", "with the simulator as its provider: add one for tests")
+
+
+def message_is_simulated(connection: Connection, tenant_id: int, message_id: int) -> bool:
+    """Whether a tenant's message goes to nobody but the simulator."""
+    provider = connection.execute(
+        select(traffic_accounts.c.provider)
+        .join(batches, batches.c.account_id == traffic_accounts.c.id)
+        .join(messages, messages.c.batch_id == batches.c.id)
+        .where(messages.c.id == message_id, messages.c.tenant_id == tenant_id)
+    ).scalar()
+    return provider == SIMULATOR
+
+
 def all_of(connection: Connection, tenant_id: int | None = None) -> list[AnyRow]:
     """Every account, or those that one tenant may use, oldest first."""
     query = select(traffic_accounts).order_by(traffic_accounts.c.id)
@@ -221,8 +262,15 @@ def change(
 
     Raises:
         NotFoundError: there is none with this id.
+        ConflictError: it is the simulator's and would become another provider's; what was meant for
+            nobody would go to people.
     """
     stored = get(connection, account_id)
+    if is_simulated(stored) and values.get("provider", SIMULATOR) != SIMULATOR:
+        raise ConflictError(
+            f"The traffic account “{stored.name}” is the simulator's, and stays that: tests may be "
+            "waiting to be sent with it. Add another account for another provider."
+        )
     if changed := _sealed(values, sealer, stored.api_key):
         connection.execute(
             update(traffic_accounts).where(traffic_accounts.c.id == account_id).values(**changed)
@@ -251,9 +299,25 @@ def _opens_to(sealer: Sealer, stored: str, key: str) -> bool:
         return False
 
 
-def make_default(connection: Connection, account_id: int) -> None:
+def make_default(connection: Connection, account_id: int, *, actor: str = audit_log.SYSTEM) -> None:
     """Let campaigns that name no account, of tenants without a default, use this one."""
-    connection.execute(update(installation).values(default_account_id=account_id))
+    changed = connection.execute(
+        update(installation)
+        .where(installation.c.default_account_id.is_distinct_from(account_id))
+        .values(default_account_id=account_id)
+    )
+    if changed.rowcount:
+        _log(connection, get(connection, account_id), "default", actor)
+
+
+def _log(connection: Connection, account: AnyRow, verb: str, actor: str) -> None:
+    audit_log.write(
+        connection,
+        tenant_id=account.tenant_id,
+        actor=actor,
+        action=f"account.{verb}",
+        subject=f"account {account.id}",
+    )
 
 
 def by_webhook_token(connection: Connection, provider: str, token: str) -> AnyRow | None:
@@ -270,7 +334,10 @@ def by_webhook_token(connection: Connection, provider: str, token: str) -> AnyRo
 
 _ACCOUNT: BindParameter[int] = bindparam("account")
 _FEELINGS = select(
-    traffic_accounts.c.failures, traffic_accounts.c.closed_at, traffic_accounts.c.closed_until
+    traffic_accounts.c.failures,
+    traffic_accounts.c.closed_at,
+    traffic_accounts.c.closed_until,
+    traffic_accounts.c.held_at,
 ).where(traffic_accounts.c.id == _ACCOUNT)
 _LOCK_FEELINGS = _FEELINGS.with_for_update(key_share=True)
 _SET_FEELINGS = update(traffic_accounts).where(traffic_accounts.c.id == _ACCOUNT)

@@ -49,10 +49,14 @@ def write(
 
 
 def page(
-    connection: Connection, tenant_id: int, *, before: int | None = None, limit: int = 50
+    connection: Connection, tenant_id: int | None, *, before: int | None = None, limit: int = 50
 ) -> list[AnyRow]:
-    """A tenant's rows, newest first, from the one before ``before`` on."""
-    query = select(audit_log).where(audit_log.c.tenant_id == tenant_id)
+    """A tenant's rows, newest first, from the one before ``before`` on; None: everybody's, and the
+    installation's.
+    """
+    query = select(audit_log)
+    if tenant_id is not None:
+        query = query.where(audit_log.c.tenant_id == tenant_id)
     if before is not None:
         query = query.where(audit_log.c.id < before)
     return list(connection.execute(query.order_by(audit_log.c.id.desc()).limit(limit)))

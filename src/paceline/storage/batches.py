@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from paceline.domain.hours import WaitsFor
 from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.verdict import Tries
 from paceline.storage.database import AnyRow, insert_new, now
@@ -57,6 +58,10 @@ class Attempt:
     """Until when the call's first byte may go out, on the worker's monotonic clock."""
     account_was_well: bool = False
     """Its account had no failures then."""
+    size: int = 0
+    """Messages of its call."""
+    day: int | None = None
+    """The tenant's day that they count for."""
 
 
 class LostReservationError(Exception):
@@ -108,6 +113,20 @@ def give_back(connection: Connection, batch: ReservedBatch) -> None:
     connection.execute(_GIVE_BACK, {"batch": batch.id, "held": batch.fence, "now": now(connection)})
 
 
+def postpone(connection: Connection, batch: ReservedBatch, until: int, waits_for: WaitsFor) -> None:
+    """As ``give_back``, and it is not due again until another time of the day."""
+    connection.execute(
+        _POSTPONE,
+        {
+            "batch": batch.id,
+            "held": batch.fence,
+            "now": now(connection),
+            "until": until,
+            "cause": waits_for,
+        },
+    )
+
+
 def leave_in_doubt(connection: Connection, batch: ReservedBatch) -> None:
     """Leave a reserved batch that is in doubt to its operator: it must not be sent any more."""
     connection.execute(
@@ -150,4 +169,5 @@ _GIVE_BACK = (
         updated_at=bindparam("now"),
     )
 )
+_POSTPONE = _GIVE_BACK.values(due_at=bindparam("until"), waits_for=bindparam("cause"))
 _LEAVE_IN_DOUBT = _GIVE_BACK.values(status=BatchStatus.UNCONFIRMED)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from paceline.domain import campaign as domain
+from paceline.domain import segment_json
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
-from paceline.domain.errors import NotFoundError
+from paceline.domain.errors import NotFoundError, WrongStateError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
+from paceline.domain.segment import Filter
 from paceline.domain.webhook_event import EventType
-from paceline.storage import counters, webhook_events
+from paceline.storage import audit_log, counters, postponed, segments, webhook_events
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, campaigns, lists, messages
 
@@ -33,16 +36,58 @@ def create(
     text: str,
     sender: str,
     list_id: int | None = None,
+    segment_id: int | None = None,
+    wanted: Filter | None = None,
+    exclude_campaign_ids: Sequence[int] = (),
     scheduled_at: int | None = None,
     timezone: str | None = None,
+    actor: str = audit_log.SYSTEM,
+    parent_id: int | None = None,
+    parent_reasons: Sequence[str] | None = None,
+    start_by: int | None = None,
+    window_from: int | None = None,
+    window_until: int | None = None,
+    rate_max: int | None = None,
+    rate_window_ms: int | None = None,
 ) -> AnyRow:
-    """Make a campaign: a draft, or scheduled when it has a time.
+    """Make a campaign: a draft, or scheduled when it has a time. From ``start_by`` on as
+    ``set_pace``.
+
+    Args:
+        connection: of a write transaction.
+        tenant_id: whose it is.
+        account_id: what it is sent on.
+        name: what people call it.
+        text: with merge tags.
+        sender: whom it comes from.
+        list_id: only to contacts on this list.
+        segment_id: only to whom this segment means when the campaign starts.
+        wanted: only to whom this filter means.
+        exclude_campaign_ids: to nobody who has a message of these.
+        scheduled_at: when it starts by itself.
+        timezone: in which that was said.
+        actor: for the audit log.
+        parent_id: the campaign whose failed messages it sends again.
+        parent_reasons: those that failed for one of these reasons.
+        start_by: it starts by then or not at all; this and the rest as ``set_pace``.
+        window_from: the minute of the tenant's day from which on it is sent.
+        window_until: the one at which that ends.
+        rate_max: calls of its own in a window.
+        rate_window_ms: that window.
 
     Raises:
-        NotFoundError: this tenant has no such list.
+        NotFoundError: this tenant has no such list or segment.
     """
     if list_id is not None:
         _require_list(connection, tenant_id, list_id)
+    rule: dict[str, Any] = {}
+    if segment_id is not None:
+        segments.hold(connection, tenant_id, segment_id)
+        rule["segment_id"] = segment_id
+    if wanted is not None:
+        rule["filter"] = segment_json.write(wanted)
+    if exclude_campaign_ids:
+        rule["excluded_campaigns"] = sorted(set(exclude_campaign_ids))
     at = now(connection)
     status = CampaignStatus.DRAFT if scheduled_at is None else CampaignStatus.SCHEDULED
     campaign_id = connection.execute(
@@ -57,10 +102,19 @@ def create(
             "status": status,
             "scheduled_at": scheduled_at,
             "timezone": timezone,
+            "parent_id": parent_id,
+            "parent_reasons": parent_reasons if parent_reasons is None else list(parent_reasons),
             "created_at": at,
             "updated_at": at,
+            **rule,
+            "start_by": start_by,
+            "window_from": window_from,
+            "window_until": window_until,
+            "rate_max": rate_max,
+            "rate_window_ms": rate_window_ms,
         },
     ).scalar_one()
+    log(connection, tenant_id, campaign_id, "add", actor, scheduled_at=scheduled_at)
     return get(connection, tenant_id, campaign_id)
 
 
@@ -119,6 +173,8 @@ def change(
     tenant_id: int,
     campaign_id: int,
     verb: CampaignVerb,
+    *,
+    actor: str = audit_log.SYSTEM,
     **values: Any,
 ) -> AnyRow:
     """Move a campaign along the table (schedule, unschedule, pause, resume).
@@ -129,19 +185,58 @@ def change(
     """
     row = lock_for(connection, tenant_id, campaign_id, verb)
     _set(connection, campaign_id, domain.after(verb, CampaignStatus(row.status)), **values)
+    log(connection, tenant_id, campaign_id, verb, actor, **values)
     if (event := _EVENTS.get(verb)) is not None:
         webhook_events.campaign(connection, campaign_id, event)
     return get(connection, tenant_id, campaign_id)
 
 
-def fail(connection: Connection, campaign_id: int) -> None:
-    """Fail a scheduled campaign that has nobody to send to."""
+def lock_unfinished(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
+    """Lock a campaign, against intents too, that has something to send yet.
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's.
+        WrongStateError: it is over.
+    """
+    query = select(campaigns).where(campaigns.c.id == campaign_id)
+    row = connection.execute(
+        query.where(campaigns.c.tenant_id == tenant_id).with_for_update()
+    ).first()
+    if row is None:
+        raise NotFoundError("campaign", campaign_id)
+    if row.status in domain.FINAL:
+        unfinished = tuple(each for each in CampaignStatus if each not in domain.FINAL)
+        raise WrongStateError("change", row.status, unfinished)
+    return row
+
+
+def set_pace(
+    connection: Connection, tenant_id: int, campaign_id: int, values: Mapping[str, Any]
+) -> None:
+    """Set how a campaign is sent, of a row that is locked: ``start_by``, ``window_from`` and
+    ``window_until``, ``rate_max`` and ``rate_window_ms``. What waits for its window asks anew.
+    """
+    if not values:
+        return
+    connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.tenant_id == tenant_id)
+        .values(**values, updated_at=now(connection))
+    )
+    postponed.look_again(connection, tenant_id, campaign_id)
+
+
+def fail(connection: Connection, campaign_id: int, why: str) -> None:
+    """Fail a scheduled campaign that has nobody to send to, or is too late."""
     row = lock_for(connection, None, campaign_id, CampaignVerb.FAIL)
-    _set(connection, row.id, CampaignStatus.FAILED, completed_at=now(connection))
+    _set(connection, row.id, CampaignStatus.FAILED, completed_at=now(connection), error=why)
+    log(connection, row.tenant_id, row.id, CampaignVerb.FAIL, audit_log.SYSTEM)
     webhook_events.campaign(connection, row.id, EventType.CAMPAIGN_FAILED)
 
 
-def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
+def cancel(
+    connection: Connection, tenant_id: int, campaign_id: int, *, actor: str = audit_log.SYSTEM
+) -> AnyRow:
     """Cancel a campaign. From this commit on no intent is written for it; its queued messages are
     failed by ``sweep_cancelled``, chunk by chunk, and calls in flight are recorded as they end.
     A launch that is under way is ended by whoever would write its next chunk: here we would have
@@ -159,6 +254,7 @@ def cancel(connection: Connection, tenant_id: int, campaign_id: int) -> AnyRow:
         launching=False,
         completed_at=now(connection),
     )
+    log(connection, tenant_id, campaign_id, CampaignVerb.CANCEL, actor)
     webhook_events.campaign(connection, campaign_id, EventType.CAMPAIGN_CANCELLED)
     return get(connection, tenant_id, campaign_id)
 
@@ -213,6 +309,25 @@ def next_scheduled_at(connection: Connection) -> int | None:
             campaigns.c.status == CampaignStatus.SCHEDULED
         )
     ).scalar()
+
+
+def log(
+    connection: Connection,
+    tenant_id: int,
+    campaign_id: int,
+    verb: str,
+    actor: str,
+    **detail: Any,
+) -> None:
+    """Say in the audit log what was done to a campaign."""
+    audit_log.write(
+        connection,
+        tenant_id=tenant_id,
+        actor=actor,
+        action=f"campaign.{verb}",
+        subject=f"campaign {campaign_id}",
+        **{name: value for name, value in detail.items() if value is not None},
+    )
 
 
 def _set(connection: Connection, campaign_id: int, status: CampaignStatus, **values: Any) -> None:

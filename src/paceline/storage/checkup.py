@@ -31,7 +31,7 @@ class Work:
     idle_ms: int | None
     """For how long nothing has been submitted; None: nothing ever was."""
     longest_window_ms: int
-    """Of the tenants and accounts that have a window of their own; 0: none has."""
+    """Of the tenants, accounts and campaigns that have a window of their own; 0: none has."""
     in_hand: int
     """Batches under a lease that runs."""
 
@@ -117,6 +117,9 @@ _LAST_ATTEMPT = select(attempts.c.started_at).order_by(attempts.c.id.desc()).lim
 _LONGEST_WINDOWS = (
     select(func.max(tenants.c.rate_window_ms)),
     select(func.max(traffic_accounts.c.rate_window_ms)),
+    select(func.max(campaigns.c.rate_window_ms)).where(
+        campaigns.c.status == CampaignStatus.SENDING
+    ),
 )
 _UNDECIDED = (
     select(campaigns.c.id, tenants.c.name.label("tenant"), campaigns.c.unconfirmed)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Text, delete, func, insert, select, true, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
-from paceline.domain.errors import ConflictError, NotFoundError
-from paceline.storage.database import AnyRow, now
+from paceline.domain.contact import MAX_ATTRIBUTES, TOO_MANY
+from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError
+from paceline.domain.phone import region_of
+from paceline.storage.among import among
+from paceline.storage.database import AnyRow, is_postgres, now
 from paceline.storage.schema import contacts, list_members
 
 _NAMES_FROM = 1_000
@@ -37,6 +40,7 @@ def create(
         "first_name": first_name,
         "last_name": last_name,
         "attributes": dict(attributes or {}),
+        "region": region_of(phone),
         "created_at": at,
         "updated_at": at,
     }
@@ -88,15 +92,20 @@ def change(
     Raises:
         NotFoundError: this tenant has none with this id.
         ConflictError: the number is another contact's.
+        InvalidInputError: it would have too many attributes.
     """
     query = select(contacts).where(*_of(tenant_id, contact_id)).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         raise NotFoundError("contact", contact_id)
     changes = dict(values)
+    if "phone" in changes:
+        changes["region"] = region_of(changes["phone"])
     if "attributes" in changes:
         merged = row.attributes | changes["attributes"]
         changes["attributes"] = {name: text for name, text in merged.items() if text is not None}
+        if len(changes["attributes"]) > MAX_ATTRIBUTES:
+            raise InvalidInputError.of("attributes", TOO_MANY)
     try:
         connection.execute(
             update(contacts)
@@ -121,6 +130,32 @@ def remove(connection: Connection, tenant_id: int, contact_id: int) -> None:
 def known_attributes(connection: Connection, tenant_id: int, names: Collection[str]) -> set[str]:
     """Which of these attributes any of the tenant's contacts has."""
     return {name for name in names if _someone_has(connection, tenant_id, name)}
+
+
+def how_many_of(connection: Connection, tenant_id: int, phones: Sequence[str]) -> int:
+    """How many of these numbers the tenant has contacts for."""
+    query = select(func.count()).where(
+        contacts.c.tenant_id == tenant_id, among(type_coerce(contacts.c.phone, Text), "phones")
+    )
+    found: int = connection.execute(query, {"phones": phones}).scalar_one()
+    return found
+
+
+def all_attribute_names(connection: Connection, tenant_id: int) -> list[str]:
+    """Every attribute that any contact of the tenant has, in order."""
+    if is_postgres(connection):
+        name = func.jsonb_object_keys(contacts.c.attributes)
+        query = select(name).where(contacts.c.tenant_id == tenant_id).distinct()
+    else:
+        each = func.json_each(contacts.c.attributes).table_valued("key")
+        query = (
+            select(each.c.key)
+            .select_from(contacts)
+            .join(each, true())
+            .where(contacts.c.tenant_id == tenant_id)
+            .distinct()
+        )
+    return sorted(connection.execute(query).scalars())
 
 
 def attribute_names(connection: Connection, tenant_id: int) -> set[str]:

@@ -16,8 +16,10 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
 import psycopg
 from sqlalchemy import (
@@ -43,6 +45,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from paceline.clock import Clock, SystemClock
 from paceline.domain.errors import PacelineError
+from paceline.storage.tenant_rows import TenantRows
 from paceline.storage.writers import WriterQueue
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -119,6 +122,7 @@ class Database:
                 self._read_threads = ThreadPoolExecutor(_SQLITE_READERS, "paceline-read")
                 self._queue = WriterQueue(str(self.url.database))
             self._engines = [reader, writer]
+            self._tenant_rows = None
         else:
             engine = _postgres_engine(url)
             reader = engine.execution_options(
@@ -129,6 +133,7 @@ class Database:
             threads = ThreadPoolExecutor(_POSTGRES_CONNECTIONS, "paceline-database")
             self._write_threads = self._read_threads = threads
             self._queue = None
+            self._tenant_rows = TenantRows(partial(_glancing_engine, url, clock))
         options: dict[str, Any] = {_CLOCK: clock, "preserve_rowcount": True}
         self._reader = reader.execution_options(**options)
         self._glancer = (
@@ -137,6 +142,17 @@ class Database:
             else writer.execution_options(isolation_level="AUTOCOMMIT", **options)
         )
         self._writer = writer.execution_options(**options)
+        self._tenant_id: int | None = None
+
+    def of_tenant(self, tenant_id: int) -> Self:
+        """The same database as one tenant sees it: with row-level security, where PostgreSQL has
+        it (``row_security``); elsewhere, what the queries let it see.
+        """
+        if self._tenant_rows is None:
+            return self
+        theirs = copy(self)
+        theirs._tenant_id = tenant_id  # noqa: SLF001 - it is one of us
+        return theirs
 
     async def read(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -171,19 +187,36 @@ class Database:
         """
         if self.is_sqlite:
             return self.read_now(function, *args, **kwargs)
-        return await _in(self._read_threads, lambda: self._glance_now(function, *args, **kwargs))
+        threads = self._read_threads
+        if self._tenant_rows is not None and self._tenant_id is not None:
+            threads = self._tenant_rows.threads
+        return await _in(threads, lambda: self._glance_now(function, *args, **kwargs))
 
     def _glance_now(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        with _named_errors(), self._glancer.connect() as connection:
+        try:
+            with _named_errors(), self._glancing() as connection:
+                return function(connection, *args, **kwargs)
+        except DatabaseUnreachableError as error:
+            if not getattr(error.__cause__, "connection_invalidated", False):
+                raise
+        # It was from before the server went away; all of its age are gone with it. Looking again
+        # changes nothing.
+        with _named_errors(), self._glancing() as connection:
             return function(connection, *args, **kwargs)
+
+    def _glancing(self) -> AbstractContextManager[Connection]:
+        if self._tenant_rows is None or self._tenant_id is None:
+            return self._glancer.connect()
+        return self._tenant_rows.glance(self._glancer, self._tenant_id)
 
     def read_now(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """As ``read``, in the calling thread."""
         with _named_errors(), self._reader.connect() as connection:
+            self._confine(connection)
             return function(connection, *args, **kwargs)
 
     def write_now(
@@ -195,6 +228,7 @@ class Database:
         for tries_left in reversed(range(_WRITE_TRIES)):
             try:
                 with _named_errors(), self._turn(), self._writer.begin() as connection:
+                    self._confine(connection)
                     return function(connection, *args, **kwargs)
             except DBAPIError as error:
                 if tries_left == 0 or not _was_undone(error):
@@ -230,10 +264,16 @@ class Database:
         """Wait for what runs, then close every connection."""
         self._write_threads.shutdown()
         self._read_threads.shutdown()
+        if self._tenant_rows is not None:
+            self._tenant_rows.close()
         for engine in self._engines:
             engine.dispose()
         if self._queue is not None:
             self._queue.close()
+
+    def _confine(self, connection: Connection) -> None:
+        if self._tenant_rows is not None and self._tenant_id is not None:
+            self._tenant_rows.confine(connection, self._tenant_id)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -361,13 +401,20 @@ def _sqlite_engine(
     return engine
 
 
-def _postgres_engine(url: str) -> Engine:
+def _glancing_engine(url: str, clock: Clock | None, size: int, prepare: str) -> Engine:
+    engine = _postgres_engine(url, size, prepare)
+    options: dict[str, Any] = {_CLOCK: clock, "preserve_rowcount": True}
+    return engine.execution_options(isolation_level="AUTOCOMMIT", **options)
+
+
+def _postgres_engine(url: str, size: int = _POSTGRES_CONNECTIONS, prepare: str = "") -> Engine:
+    """Connections to a PostgreSQL; ``prepare`` is SQL for each new one."""
     address = make_url(url)
     if "connect_timeout" not in address.query:
         address = address.update_query_dict({"connect_timeout": str(_CONNECT_TIMEOUT_S)})
     engine = create_engine(
         address,
-        pool_size=_POSTGRES_CONNECTIONS,
+        pool_size=size,
         max_overflow=0,
         pool_timeout=30,
         # Each connection has its own prepared statements: a few that are busy have them all soon.
@@ -384,6 +431,8 @@ def _postgres_engine(url: str) -> Engine:
         # rather read it whole, and keep that plan while a launch makes it large.
         connection.execute("SET enable_seqscan = off")
         connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_S}s'")
+        if prepare:
+            connection.execute(prepare.encode())
         connection.commit()
 
     return engine

@@ -6,23 +6,25 @@ Sending begins with the first chunk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    String,
     Subquery,
-    and_,
+    bindparam,
     cast,
     delete,
-    exists,
     func,
     insert,
     literal,
     literal_column,
+    not_,
     null,
     select,
     update,
@@ -30,15 +32,17 @@ from sqlalchemy import (
 from sqlalchemy import Text as TextType
 from sqlalchemy.exc import IntegrityError
 
+from paceline.clock import iso
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
-from paceline.domain.errors import EmptyAudienceError
+from paceline.domain.errors import EmptyAudienceError, NotFoundError, TooLateError
 from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.template import compile_text
 from paceline.domain.webhook_event import EventType
-from paceline.storage import counters, webhook_events
+from paceline.storage import audience, audit_log, by_region, counters, resends, webhook_events
+from paceline.storage.audience import SUPPRESSED, Rule
 from paceline.storage.batches import BLOCK, new_block, open_lane
-from paceline.storage.campaigns import lock_for
-from paceline.storage.database import insert_new, is_postgres, now
+from paceline.storage.campaigns import lock_for, log
+from paceline.storage.database import AnyRow, insert_new, is_postgres, now
 from paceline.storage.schema import (
     batches,
     campaigns,
@@ -46,13 +50,18 @@ from paceline.storage.schema import (
     launches,
     list_members,
     messages,
-    suppressions,
     tenants,
 )
+from paceline.storage.timing import is_quiet_sometimes
 
 CHUNK = 5_000
 """Contacts a transaction takes. Small, so that the commits of those who send beside it do not wait
 behind megabytes of its log; in any case below ``BLOCK`` batches."""
+
+_NO_END = 2**63 - 1
+_REACH = 8
+"""Chunks that one looks through where a filter leaves people out: a few of each would make small
+batches, and a batch costs a permit whatever its size."""
 
 CONTACT_FIELDS = ("first_name", "last_name", "phone")
 """Merge tags that every contact has; all others are attributes."""
@@ -74,6 +83,8 @@ def start(
     *,
     batch_size: int,
     chunk: int | None = None,
+    actor: str = audit_log.SYSTEM,
+    by: int | None = None,
 ) -> Launched:
     """Start a campaign: its status changes and its first chunk is written, or neither.
 
@@ -83,31 +94,37 @@ def start(
         campaign_id: a draft or scheduled campaign.
         batch_size: messages per batch.
         chunk: contacts in it; None: ``CHUNK``.
+        actor: who starts it, for the audit log.
+        by: the moment after which it must not start, beside its own ``start_by``.
 
     Raises:
         NotFoundError: this tenant has no such campaign.
         WrongStateError: it is neither draft nor scheduled.
         EmptyAudienceError: nobody may be sent to; the campaign stays as it was.
+        TooLateError: the time by which it has to start has passed; it stays as it was.
     """
+    resends.lock_family(connection, campaign_id)
     campaign = lock_for(connection, tenant_id, campaign_id, CampaignVerb.START)
-    eligible = _eligible(connection, campaign, after=0, until=None).subquery()
-    audience, until = connection.execute(
+    _refuse_late(connection, campaign.start_by, by)
+    at = now(connection)
+    rule = audience.rule_of(connection, campaign, at)
+    eligible = _eligible(connection, campaign, rule, after=0, until=None).subquery()
+    expected, until = connection.execute(
         select(func.count(), func.max(eligible.c.id)).select_from(eligible)
     ).one()
-    if not audience:
-        raise EmptyAudienceError(
-            "There is nobody to send to: the audience has no contact that is not suppressed."
-        )
-    at = now(connection)
+    if not expected:
+        raise EmptyAudienceError(_nobody(rule))
+    frozen = {} if rule.document is None else {"filter": rule.document}
     connection.execute(
         update(campaigns)
         .where(campaigns.c.id == campaign.id)
         .values(
             status=CampaignStatus.SENDING,
-            audience=audience,
+            audience=expected,
             launching=True,
             started_at=at,
             updated_at=at,
+            **frozen,
         )
     )
     connection.execute(
@@ -117,8 +134,16 @@ def start(
     open_lane(connection, campaign.account_id, campaign.tenant_id)
     launched = write_chunk(connection, campaign.id, chunk=chunk)
     assert launched is not None  # noqa: S101 - its row was inserted above
+    log(connection, campaign.tenant_id, campaign.id, CampaignVerb.START, actor, audience=expected)
     webhook_events.campaign(connection, campaign.id, EventType.CAMPAIGN_STARTED)
     return launched
+
+
+def _refuse_late(connection: Connection, *latest: int | None) -> None:
+    at = now(connection)
+    for moment in latest:
+        if moment is not None and at > moment:
+            raise TooLateError(f"It had to start by {iso(moment)}, and now it is {iso(at)}.")
 
 
 def write_chunk(
@@ -139,20 +164,28 @@ def write_chunk(
     if campaign.status == CampaignStatus.CANCELLED:
         _advance(connection, campaign_id, None, finished=True)
         return None
-    opt_outs = connection.execute(
-        select(tenants.c.opt_outs).where(tenants.c.id == campaign.tenant_id)
-    ).scalar_one()
+    if campaign.parent_id is not None:
+        resends.lock_family(connection, campaign_id)
+    tenant = connection.execute(_TENANT, {"tenant": campaign.tenant_id}).one()
     # From here on every statement sees at least the suppressions that `opt_outs` counts.
     chunk = CHUNK if chunk is None else chunk
-    count, cursor = _next_contacts(connection, campaign, launch, chunk)
+    rule = audience.rule_of(connection, campaign, campaign.started_at)
+    cursor, finished = _next_contacts(connection, campaign, rule, launch, chunk)
     first = new_block(connection)
     at = now(connection)
-    people = _eligible(connection, campaign, after=launch.cursor, until=cursor)
+    people = _eligible(connection, campaign, rule, after=launch.cursor, until=cursor).subquery()
+    quiet = is_quiet_sometimes(tenant)
+    region = by_region.only_one(connection, people) if quiet else None
+    sorted_out = quiet and region is None
+    in_batches = by_region.in_batches if sorted_out else _in_batches
     created = _insert_messages(
-        connection, campaign, people.subquery(), first, launch.batch_size, at
+        connection, campaign, in_batches(people, first, launch.batch_size), at
     )
-    written = _insert_batches(connection, campaign, first, opt_outs, at)
-    finished = count < chunk
+    if region is not None and by_region.only_one(connection, people) != region:
+        region = None  # a number was changed meanwhile: it is looked at again at the gate
+    written = _insert_batches(connection, campaign, first, tenant.opt_outs, region, at)
+    if sorted_out:
+        by_region.label(connection, first, first + BLOCK - 1)
     _advance(connection, campaign_id, cursor, finished=finished)
     if counters.lock(connection, campaign_id) == CampaignStatus.CANCELLED:
         raise LaunchStoppedError(campaign_id)
@@ -167,6 +200,44 @@ def write_chunk(
 
 class LaunchStoppedError(Exception):
     """The campaign was cancelled while the chunk was written: undo the chunk."""
+
+
+def people(
+    connection: Connection, campaign: Any, *, after: int, limit: int
+) -> tuple[Sequence[AnyRow], int, bool]:
+    """Whom the campaign would be sent to if it started now, page by page: the rows of a page
+    (``contact_id``, ``phone``, ``merge_values``), where the next one begins, and whether there is
+    one.
+
+    Args:
+        connection: of a read.
+        campaign: a campaign's row, or what has its columns.
+        after: 0 for the first page.
+        limit: contacts that a page looks at.
+    """
+    everybody = SimpleNamespace(cursor=after, until=_NO_END)
+    rule = audience.rule_of(connection, campaign, now(connection))
+    last, finished = _next_contacts(connection, campaign, rule, everybody, limit)
+    eligible = _eligible(connection, campaign, rule, after=after, until=last)
+    return connection.execute(eligible).all(), last, not finished
+
+
+def person(connection: Connection, campaign: Any, contact_id: int) -> AnyRow:
+    """One contact of the campaign's tenant as a row of ``people``, whether or not the campaign is
+    for them.
+
+    Raises:
+        NotFoundError: this tenant has none with this id.
+    """
+    merge_values = snapshot(connection, compile_text(campaign.text).fields).label("merge_values")
+    row = connection.execute(
+        select(contacts.c.id, contacts.c.phone, merge_values).where(
+            contacts.c.tenant_id == campaign.tenant_id, contacts.c.id == contact_id
+        )
+    ).first()
+    if row is None:
+        raise NotFoundError("contact", contact_id)
+    return row
 
 
 def under_way(connection: Connection) -> list[int]:
@@ -184,63 +255,81 @@ def _advance(
         connection.execute(update(launches).where(of_campaign).values(cursor=cursor))
 
 
+def _nobody(rule: Rule) -> str:
+    if rule.takes_everybody:
+        why = "the audience has no contact that is not suppressed"
+    else:
+        why = "the segment or filter, without the suppressed and the excluded, has no contact"
+    return f"There is nobody to send to: {why}."
+
+
 def _next_contacts(
-    connection: Connection, campaign: Any, launch: Any, chunk: int
-) -> tuple[int, int]:
-    """How many contacts the next chunk looks at, suppressed ones too, and the last one's id.
+    connection: Connection, campaign: Any, rule: Rule, launch: Any, chunk: int
+) -> tuple[int, bool]:
+    """The last contact that the next chunk looks at, and whether it is the last chunk.
 
     Found by the index alone, whatever the database knows of the tables: with the suppressions in
-    the query PostgreSQL may read the whole audience for every chunk.
+    the query PostgreSQL may read the whole audience for every chunk. Where a filter leaves people
+    out, more of them are looked at, up to as many as are wanted.
     """
+    if campaign.parent_id is not None:
+        until = launch.until
+        count, last = resends.next_people(connection, campaign, launch.cursor, until, chunk)
+        return last, count < chunk
     if campaign.list_id is None:
         contact_id, whose = contacts.c.id, contacts.c.tenant_id == campaign.tenant_id
     else:
         contact_id, whose = list_members.c.contact_id, list_members.c.list_id == campaign.list_id
+    reach = chunk if rule.takes_everybody else chunk * _REACH
     some = (
         select(contact_id.label("id"))
         .where(whose, contact_id > launch.cursor, contact_id <= launch.until)
         .order_by(contact_id)
-        .limit(chunk)
+        .limit(reach)
         .subquery()
     )
     count, last = connection.execute(select(func.count(), func.max(some.c.id))).one()
-    return count, launch.cursor if last is None else last
+    if last is None:
+        return launch.cursor, True
+    if not rule.takes_everybody:
+        wanted = _eligible(connection, campaign, rule, after=launch.cursor, until=last)
+        ids = wanted.with_only_columns(contacts.c.id).limit(chunk).subquery()
+        taken, furthest = connection.execute(select(func.count(), func.max(ids.c.id))).one()
+        if taken == chunk:
+            return furthest, False
+    return last, count < reach
 
 
 def _eligible(
-    connection: Connection, campaign: Any, *, after: int, until: int | None
+    connection: Connection, campaign: Any, rule: Rule, *, after: int, until: int | None
 ) -> Select[Any]:
-    """The campaign's audience without the suppressed: contact ids, numbers and merge values."""
+    """The campaign's audience without the suppressed: contact ids, numbers and merge values. ``id``
+    is what a launch's cursor counts.
+    """
+    merge_values = snapshot(connection, compile_text(campaign.text).fields)
+    if campaign.parent_id is not None:
+        return resends.eligible(connection, campaign, merge_values, after=after, until=until)
     query = (
         select(
             contacts.c.id,
+            contacts.c.id.label("contact_id"),
             contacts.c.phone,
-            _snapshot(connection, compile_text(campaign.text).fields).label("merge_values"),
+            merge_values.label("merge_values"),
+            contacts.c.region,
         )
+        .select_from(audience.members(campaign.list_id))
         .where(
             contacts.c.tenant_id == campaign.tenant_id,
             contacts.c.id > after,
-            ~exists().where(
-                suppressions.c.tenant_id == contacts.c.tenant_id,
-                suppressions.c.phone == contacts.c.phone,
-            ),
+            not_(SUPPRESSED),
+            *rule.conditions(connection, campaign.tenant_id),
         )
         .order_by(contacts.c.id)
     )
-    if until is not None:
-        query = query.where(contacts.c.id <= until)
-    if campaign.list_id is not None:
-        query = query.join(
-            list_members,
-            and_(
-                list_members.c.contact_id == contacts.c.id,
-                list_members.c.list_id == campaign.list_id,
-            ),
-        )
-    return query
+    return query if until is None else query.where(contacts.c.id <= until)
 
 
-def _snapshot(connection: Connection, fields: Iterable[str]) -> ColumnElement[Any]:
+def snapshot(connection: Connection, fields: Iterable[str]) -> ColumnElement[Any]:
     """The values that the text uses, as JSON text: what the message says stays what it was."""
     pairs: list[Any] = []
     for field in fields:
@@ -257,20 +346,23 @@ def _snapshot(connection: Connection, fields: Iterable[str]) -> ColumnElement[An
     return func.json_object(*pairs)
 
 
-def _insert_messages(
-    connection: Connection, campaign: Any, people: Subquery, first: int, size: int, at: int
-) -> int:
-    """One message per person; ``size`` in a row share a batch id.
+def _in_batches(people: Subquery, first: int, size: int) -> Subquery:
+    """The people with a ``batch_id``, which ``size`` in a row share."""
+    number = func.row_number().over(order_by=people.c.id) - 1
+    return select(people, (literal(first) + number // literal(size)).label("batch_id")).subquery()
+
+
+def _insert_messages(connection: Connection, campaign: Any, people: Subquery, at: int) -> int:
+    """One message per person, in the batch of their ``batch_id``.
 
     A number can be there already: it was another contact's when that one's chunk was written. To
     look for that at every row costs PostgreSQL a third of a launch, so it is done where it is so.
     """
-    number = func.row_number().over(order_by=people.c.id) - 1
     columns = {
         "tenant_id": literal(campaign.tenant_id),
         "campaign_id": literal(campaign.id),
-        "batch_id": literal(first) + number // literal(size),
-        "contact_id": people.c.id,
+        "batch_id": people.c.batch_id,
+        "contact_id": people.c.contact_id,
         "phone": people.c.phone,
         "merge_values": people.c.merge_values,
         "status": literal(str(MessageStatus.QUEUED)),
@@ -285,7 +377,7 @@ def _insert_messages(
 
 
 def _insert_batches(
-    connection: Connection, campaign: Any, first: int, opt_outs: int, at: int
+    connection: Connection, campaign: Any, first: int, opt_outs: int, region: str | None, at: int
 ) -> int:
     """The batches that the new messages name, with as many as they turned out to hold."""
     columns = {
@@ -296,6 +388,7 @@ def _insert_batches(
         "status": literal(str(BatchStatus.QUEUED)),
         "size": func.count(),
         "seen_opt_outs": literal(opt_outs),
+        "region": literal(region, String),
         "created_at": literal(at),
         "updated_at": literal(at),
     }
@@ -307,4 +400,7 @@ def _insert_batches(
     return connection.execute(insert(batches).from_select(list(columns), rows)).rowcount
 
 
+_TENANT = select(tenants.c.opt_outs, tenants.c.quiet_from, tenants.c.quiet_until).where(
+    tenants.c.id == bindparam("tenant")
+)
 _UNDER_WAY = select(launches.c.campaign_id)

@@ -1,4 +1,4 @@
-"""The limits in force: an override on the row, else the default of the settings."""
+"""The limits in force: what the row says, else the default of the settings."""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ def limit_of(row: Any, default: Limit) -> Limit:
         max=default.max if row.rate_max is None else row.rate_max,
         window_ms=default.window_ms if row.rate_window_ms is None else row.rate_window_ms,
     )
+
+
+CAMPAIGN_WINDOW_MS = 1_000
+"""The window of a campaign's own speed, unless it says another."""
+
+
+def speed_of(campaign: Any, pacing: Pacing) -> Limit | None:
+    """The limit of a campaign's row, if it has a speed of its own; its margin is the tenant's."""
+    if campaign.rate_max is None:
+        return None
+    window_ms = campaign.rate_window_ms or CAMPAIGN_WINDOW_MS
+    return Limit(campaign.rate_max, window_ms, pacing.tenant.margin_ms)

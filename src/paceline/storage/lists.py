@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError, Problem
+from paceline.storage import segments
 from paceline.storage.database import AnyRow, insert_new, now
 from paceline.storage.schema import campaigns, contacts, list_members, lists
 
@@ -77,9 +78,11 @@ def remove(connection: Connection, tenant_id: int, list_id: int) -> None:
 
     Raises:
         NotFoundError: this tenant has none with this id.
-        ConflictError: a campaign that is not fully launched has it as its audience.
+        ConflictError: a campaign that is not fully launched has it as its audience, or a filter
+            names it.
     """
     get(connection, tenant_id, list_id)
+    segments.refuse_loss(connection, tenant_id, list_id)
     user = connection.execute(_needs(tenant_id, list_id)).first()
     if user is not None:
         raise ConflictError(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select
 
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
@@ -102,7 +102,11 @@ def _used(row: AnyRow, default: Limit, at: int) -> float:
 
 
 _QUEUED = batches.c.status == BatchStatus.QUEUED
-_MAY_GO = or_(batches.c.campaign_id.is_(None), campaigns.c.status == CampaignStatus.SENDING)
+_MAY_GO = or_(
+    batches.c.campaign_id.is_(None),
+    and_(campaigns.c.status == CampaignStatus.SENDING, campaigns.c.rate_max.is_(None)),
+)
+"""What has a speed of its own waits because it is to."""
 _SINCE = case((batches.c.due_at > 0, batches.c.due_at), else_=batches.c.created_at)
 _QUEUE = (
     select(func.count(), func.min(case((_MAY_GO, _SINCE))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -20,8 +21,10 @@ from sqlalchemy import (
     select,
 )
 
+from paceline.domain import zones
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import BatchStatus, MessageStatus
+from paceline.domain.phone import region_of
 from paceline.storage import suppressions
 from paceline.storage.batches import new_block, open_lane
 from paceline.storage.database import AnyRow, now
@@ -35,11 +38,23 @@ from paceline.storage.schema import (
     tenants,
 )
 
+_AT_ONCE = 500
+
 
 def add_single(
-    connection: Connection, tenant_id: int, *, to: str, text: str, sender: str, account_id: int
+    connection: Connection,
+    tenant_id: int,
+    *,
+    to: str,
+    text: str,
+    sender: str,
+    account_id: int,
+    merge_values: str | None = None,
+    respect_quiet_hours: bool = False,
 ) -> int:
-    """Queue one message without a campaign; return its id.
+    """Queue one message without a campaign; return its id. ``merge_values`` are what the tags of
+    its text stand for, as JSON text. Its batch has a region only if it is to
+    ``respect_quiet_hours``.
 
     Raises:
         InvalidInputError: the number is suppressed for this tenant.
@@ -58,6 +73,7 @@ def add_single(
             "status": BatchStatus.QUEUED,
             "size": 1,
             "seen_opt_outs": opt_outs,
+            "region": (region_of(to) or zones.UNKNOWN) if respect_quiet_hours else None,
             "created_at": at,
             "updated_at": at,
         },
@@ -68,6 +84,7 @@ def add_single(
             "tenant_id": tenant_id,
             "batch_id": batch_id,
             "phone": to,
+            "merge_values": merge_values,
             "text": text,
             "sender": sender,
             "status": MessageStatus.QUEUED,
@@ -86,10 +103,26 @@ def get(connection: Connection, tenant_id: int, message_id: int) -> AnyRow:
     chosen = select(messages.c.id).where(
         messages.c.tenant_id == tenant_id, messages.c.id == message_id
     )
-    rows = _shown(connection, chosen)
+    rows = shown(connection, chosen)
     if not rows:
         raise NotFoundError("message", message_id)
     return rows[0]
+
+
+def these(connection: Connection, tenant_id: int, ids: Sequence[int]) -> list[AnyRow]:
+    """Those of these messages that are the tenant's, as ``page`` gives them."""
+    of_tenant = messages.c.tenant_id == tenant_id
+    some = range(0, len(ids), _AT_ONCE)
+    return [
+        row
+        for start in some
+        for row in shown(
+            connection,
+            select(messages.c.id).where(
+                of_tenant, messages.c.id.in_(ids[start : start + _AT_ONCE])
+            ),
+        )
+    ]
 
 
 def page(
@@ -123,10 +156,10 @@ def page(
         query = query.where(messages.c.reason == reason)
     if in_doubt is not None:
         query = query.where(messages.c.in_doubt.is_(in_doubt))
-    return _shown(connection, query.order_by(messages.c.id).limit(limit))
+    return shown(connection, query.order_by(messages.c.id).limit(limit))
 
 
-def _shown(connection: Connection, chosen: Select[Any]) -> list[AnyRow]:
+def shown(connection: Connection, chosen: Select[Any]) -> list[AnyRow]:
     """The chosen ones. What each was called is looked up in a query of its own, which the database
     must not mix with the rest: statistics of a table that is empty now and then say anything.
     """

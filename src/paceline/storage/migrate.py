@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert, inspect, select
 from sqlalchemy import text as sql
 
 from paceline.domain.errors import PacelineError
-from paceline.storage import schema
+from paceline.storage import row_security, schema
 from paceline.storage.database import Database, is_postgres, now
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -44,7 +44,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 def downgrade(database: Database, revision: str = "base") -> None:
     """Take the migrations back down to ``revision``; ``base`` leaves an empty database."""
-    database.alter_now(_run, command.downgrade, revision)
+    database.alter_now(_downgrade, revision)
 
 
 def state(connection: Connection) -> SchemaState:
@@ -89,11 +89,21 @@ def _upgrade(connection: Connection, revision: str) -> None:
     if is_postgres(connection):
         connection.execute(sql("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     _run(connection, command.upgrade, revision)
-    if revision == "head" and connection.execute(select(schema.installation.c.id)).first() is None:
+    if revision != "head":
+        return
+    if is_postgres(connection):
+        row_security.install(connection)
+    if connection.execute(select(schema.installation.c.id)).first() is None:
         connection.execute(
             insert(schema.installation),
             {"id": 1, "prefix": secrets.token_hex(4), "created_at": now(connection)},
         )
+
+
+def _downgrade(connection: Connection, revision: str) -> None:
+    if is_postgres(connection):
+        row_security.remove(connection)
+    _run(connection, command.downgrade, revision)
 
 
 def _run(connection: Connection, verb: object, revision: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
-from paceline.storage import counters, splitting, webhook_events
+from paceline.storage import counters, webhook_events
 from paceline.storage.batches import ReservedBatch, lock_reserved
-from paceline.storage.conclusion import fail_messages
 from paceline.storage.database import now
+from paceline.storage.leaving_out import leave_out, left_in
 from paceline.storage.schema import batches, messages, suppressions, tenants
 
 
@@ -41,13 +41,8 @@ def drop(connection: Connection, batch: ReservedBatch) -> tuple[list[int], Reser
     lock_reserved(connection, batch)
     dropped = newly_suppressed(connection, batch)
     at = now(connection)
-    if dropped:
-        failed = fail_messages(
-            connection, dropped, reason=Reason.OPTED_OUT, error=None, at=at, even_in_doubt=False
-        )
-        _keep_apart_those_in_doubt(connection, batch, at)
-        counters.add(connection, batch.campaign_id, at=at, queued=-failed, failed=failed)
-    left = connection.execute(_LEFT, {"batch": batch.id}).scalar_one()
+    leave_out(connection, batch, dropped, Reason.OPTED_OUT, at)
+    left = left_in(connection, batch)
     connection.execute(
         _CHECKED,
         {
@@ -61,15 +56,6 @@ def drop(connection: Connection, batch: ReservedBatch) -> tuple[list[int], Reser
     if dropped:
         webhook_events.batches(connection, [batch.id], at)
     return dropped, replace(batch, seen_opt_outs=opt_outs)
-
-
-def _keep_apart_those_in_doubt(connection: Connection, batch: ReservedBatch, at: int) -> None:
-    in_doubt = newly_suppressed(connection, batch)
-    if not in_doubt:
-        return
-    source = connection.execute(select(batches).where(batches.c.id == batch.id)).one()
-    apart = splitting.split_off(connection, source, in_doubt, at, status=BatchStatus.UNCONFIRMED)
-    splitting.copy_attempts(connection, batch.id, apart)
 
 
 _NEWLY_SUPPRESSED = (
@@ -90,9 +76,6 @@ _LOCK_TENANT = (
     select(tenants.c.opt_outs)
     .where(tenants.c.id == bindparam("tenant"))
     .with_for_update(key_share=True)
-)
-_LEFT = select(func.count()).where(
-    messages.c.batch_id == bindparam("batch"), messages.c.status == MessageStatus.QUEUED
 )
 _EMPTIED = bindparam("status_after") == BatchStatus.DONE
 _CHECKED = (

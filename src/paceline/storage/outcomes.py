@@ -47,7 +47,7 @@ from paceline.storage.conclusion import (
 )
 from paceline.storage.database import AnyRow, now
 from paceline.storage.provider_messages import Names, remember
-from paceline.storage.schema import attempts, batches
+from paceline.storage.schema import attempts, batches, tenants
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,8 @@ def record_bug(connection: Connection, batch: ReservedBatch, error: str) -> Reco
 
 
 def void(connection: Connection, attempt: Attempt, lease_ms: int) -> ReservedBatch:
-    """Undo an intent whose permit ran out before the first byte: no call, no try, no doubt.
+    """Undo an intent whose permit ran out before the first byte: no call, no try, no doubt, and
+    nothing to count for the tenant's day.
 
     Returns:
         The batch, reserved anew under a fence of its own.
@@ -211,6 +212,11 @@ def void(connection: Connection, attempt: Attempt, lease_ms: int) -> ReservedBat
     Raises:
         LostReservationError: the lease ran out and the batch is no longer ours.
     """
+    if attempt.day is not None:  # before the batch, in the order of the locks
+        connection.execute(
+            _UNCOUNT,
+            {"tenant": attempt.batch.tenant_id, "counted_on": attempt.day, "n": attempt.size},
+        )
     at = now(connection)
     undone = connection.execute(
         _BACK_TO_THE_GATE,
@@ -363,6 +369,11 @@ _DOUBTFUL_BEFORE = (
         attempts.c.outcome.in_((OutcomeKind.NO_ANSWER, OutcomeKind.SERVER_ERROR)),
     )
     .limit(1)
+)
+_UNCOUNT = (
+    update(tenants)
+    .where(tenants.c.id == bindparam("tenant"), tenants.c.day == bindparam("counted_on"))
+    .values(day_messages=tenants.c.day_messages - bindparam("n"))
 )
 _BACK_TO_THE_GATE = (
     update(batches)

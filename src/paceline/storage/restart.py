@@ -11,7 +11,7 @@ from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Window
 from paceline.domain.message import BatchStatus, MessageStatus
-from paceline.storage import counters
+from paceline.storage import audit_log, counters
 from paceline.storage.database import now
 from paceline.storage.schema import (
     batches,
@@ -29,19 +29,20 @@ _ERROR = "The database was put back from a backup: it may have been sent after t
 def spend_windows(connection: Connection) -> None:
     """Count every recorded permit as used just now: nobody knows how long we were away."""
     at = now(connection)
-    for table in (tenants, traffic_accounts):
+    for table in (tenants, traffic_accounts, campaigns):
         _spend_windows_of(connection, table, at)
 
 
 def _spend_windows_of(connection: Connection, table: Table, at: int) -> None:
-    for row in connection.execute(select(table.c.id, table.c.grants)).all():
+    used = select(table.c.id, table.c.grants).where(table.c.grants != "")
+    for row in connection.execute(used).all():
         window = Window.decode(row.grants)
         if window.grants:
             spent = limits.just_used(window, at).encode()
             connection.execute(update(table).where(table.c.id == row.id).values(grants=spent))
 
 
-def after_restore(connection: Connection) -> dict[str, int]:
+def after_restore(connection: Connection, *, actor: str = audit_log.SYSTEM) -> dict[str, int]:
     """Distrust what a backup says is queued: some of it may have gone out after the backup.
 
     Every campaign that sends is paused, and everything queued that might have been sent is put in
@@ -91,11 +92,20 @@ def after_restore(connection: Connection) -> dict[str, int]:
     for campaign_id in connection.execute(_PAUSED_WITH_NOTHING_QUEUED).scalars().all():
         counters.complete_if_done(connection, campaign_id, at)
     connection.execute(update(installation).values(prefix=secrets.token_hex(4)))
-    return {
+    done = {
         "campaigns_paused": paused,
         "campaigns_unscheduled": unscheduled,
         "unconfirmed": unconfirmed,
     }
+    audit_log.write(
+        connection,
+        tenant_id=None,
+        actor=actor,
+        action="database.restored",
+        subject="installation",
+        **done,
+    )
+    return done
 
 
 _PROVEN = (

@@ -112,7 +112,6 @@ api_keys = Table(
     Column("name", String(100), nullable=False),
     Column("hint", String(16), nullable=False),
     Column("digest", String(64), nullable=False, unique=True),
-    _flag("admin"),
     _moment("created_at"),
     Column("scopes", Json, nullable=False, server_default=text("'[]'")),
     _flag("test"),
@@ -121,8 +120,8 @@ api_keys = Table(
     _maybe("revoked_at"),
     Index(None, "tenant_id"),
     Index(None, "hint"),
-    comment="`digest` is the SHA-256 of the key; `hint` its first characters. `test`: it reaches "
-    "nobody but the simulator.",
+    comment="`digest` is the SHA-256 of the key; `hint` its first characters. `scopes`: what it "
+    "may do. `test`: it reaches nobody but the simulator.",
     **NEVER_REUSED,
 )
 
@@ -241,11 +240,14 @@ imports = Table(
     _count("updated"),
     _count("duplicates"),
     _count("invalid"),
+    Column("header", Text),
     Column("actor", String(200), nullable=False),
     _moment("created_at"),
+    _maybe("finished_at"),
     _maybe("undone_at"),
     Index(None, "tenant_id", "id"),
-    comment="What was imported; `name` is the file's.",
+    comment="What was imported; `name` is the file's, `header` its first row, as JSON. Without "
+    "`finished_at` it is under way, or died.",
     **NEVER_REUSED,
 )
 
@@ -347,6 +349,7 @@ campaigns = Table(
     _maybe("scheduled_at"),
     Column("timezone", String(64)),
     _maybe("start_by"),
+    Column("error", Text),
     Column("window_from", Integer),
     Column("window_until", Integer),
     Column("rate_max", Integer),
@@ -376,8 +379,8 @@ campaigns = Table(
     comment="`sent` is sent, `processed` = sent + failed; every counter equals its rows. `filter`: "
     "the segment's as the launch read it. `parent_id`: it is sent again to those whom that "
     "campaign failed to reach, for `parent_reasons`. `start_by`: it starts by then or not at all. "
-    "`window_*`: the minutes of the tenant's day in which it is sent. `grants`: the sliding window "
-    "of its own speed.",
+    "`error`: why it failed. `window_*`: the minutes of the tenant's day in which it is sent. "
+    "`grants`: the sliding window of its own speed.",
     **NEVER_REUSED,
 )
 
@@ -416,6 +419,7 @@ batches = Table(
     _maybe("doubt_since"),
     _count("fence"),
     Column("due_at", BigInteger, nullable=False, server_default="0"),
+    Column("waits_for", String(12)),
     _maybe("lease_until"),
     Column("seen_opt_outs", BigInteger, nullable=False, server_default="0"),
     Column("region", String(2)),
@@ -456,10 +460,12 @@ batches = Table(
         postgresql_where=text("status = 'queued' AND due_at > 0"),
     ),
     Index("batches_campaign", "campaign_id", "status"),
-    comment="`due_at` 0: as soon as possible. `fence` rises at each reservation; a result is "
-    "recorded only under the fence it was sent with. `confirm_at`: when to ask the provider what "
-    "became of it. `sibling_id`: the other half of a batch that was rejected whole, `rejected`: "
-    "why this half was, too, while the other is undecided.",
+    comment="`due_at` 0: as soon as possible. `waits_for`: what a queued batch waits for until "
+    "then, if it is another time of the day. `region`: the country of all its numbers (ZZ: none); "
+    "NULL: nobody has looked, or a single message that goes at any time. `fence` rises at each "
+    "reservation; a result is recorded only under the fence it was sent with. `confirm_at`: when "
+    "to ask the provider what became of it. `sibling_id`: the other half of a batch that was "
+    "rejected whole, `rejected`: why this half was, too, while the other is undecided.",
 )
 
 messages = Table(
@@ -485,6 +491,7 @@ messages = Table(
     _maybe("delivered_at"),
     UniqueConstraint("campaign_id", "phone"),
     Index(None, "batch_id"),
+    Index(None, "contact_id"),
     Index(
         "messages_reason",
         "campaign_id",

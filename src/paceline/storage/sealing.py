@@ -79,6 +79,11 @@ class Sealer:
         """32 bytes for one purpose, such as to sign links; the same for the same secret."""
         return _derived(self._secret, purpose)
 
+    def all_derived(self, purpose: str) -> list[bytes]:
+        """As ``derived``, and after it that of the secret before, if it is given."""
+        given = [self._secret] if self._old is None else [self._secret, self._old]
+        return [_derived(secret, purpose) for secret in given]
+
     @property
     def fingerprint(self) -> str:
         """Tells this secret from any other, and tells nothing else about it."""

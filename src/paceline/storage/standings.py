@@ -40,6 +40,8 @@ class Standing:
     """What befell that batch at its last try."""
     in_hand: bool = False
     """A worker has one of its batches."""
+    waits_for: str | None = None
+    """The other time of the day that its next batch waits for, if it does (``WaitsFor``)."""
 
 
 def of(connection: Connection, tenant_id: int, campaign_id: int) -> Standing:
@@ -99,6 +101,7 @@ def _standings(connection: Connection, tenant_id: int, ids: list[int]) -> list[S
             due_at=row.next_due_at,
             error=row.next_error,
             in_hand=bool(row.in_hand),
+            waits_for=row.next_waits_for,
         )
         for row in rows
     ]
@@ -148,6 +151,7 @@ _SHOWN = (
         *_labelled(traffic_accounts, "account", _OF_ACCOUNT),
         _following.c.due_at.label("next_due_at"),
         _following.c.error.label("next_error"),
+        _following.c.waits_for.label("next_waits_for"),
         _IN_HAND.label("in_hand"),
         READ_AT,
     )

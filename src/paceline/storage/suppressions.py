@@ -12,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, Text, bindparam, delete, select, type_coerce, update
 
 from paceline.domain.errors import InvalidInputError, NotFoundError
+from paceline.domain.message import ERASED
 from paceline.storage import audit_log, webhook_events
 from paceline.storage.among import among
 from paceline.storage.database import AnyRow, insert_new, now
@@ -45,12 +46,7 @@ def add(
     A number that is suppressed already keeps its first reason; but if only a STOP was the source so
     far, a START will not end it any more.
     """
-    seq = connection.execute(
-        update(tenants)
-        .where(tenants.c.id == tenant_id)
-        .values(opt_outs=tenants.c.opt_outs + 1)
-        .returning(tenants.c.opt_outs)
-    ).scalar_one()
+    seq = connection.execute(_COUNT_UP, {"tenant": tenant_id}).scalar_one()
     at = now(connection)
     numbers = sorted(set(phones))
     row = {"tenant_id": tenant_id, "reason": reason, "source": source, "seq": seq, "created_at": at}
@@ -73,6 +69,22 @@ def add(
             added=added,
         )
     return added
+
+
+def block_quietly(connection: Connection, tenant_id: int, phone: str) -> None:
+    """Suppress the number of somebody who is being erased, for as long as that takes. Nobody is
+    told, and nothing is written down.
+    """
+    seq = connection.execute(_COUNT_UP, {"tenant": tenant_id}).scalar_one()
+    row = {
+        "tenant_id": tenant_id,
+        "phone": phone,
+        "reason": "is being erased",
+        "source": Source.OPERATOR,
+        "seq": seq,
+        "created_at": now(connection),
+    }
+    insert_new(connection, suppressions, [row])
 
 
 def block(connection: Connection, tenant_id: int, phones: Sequence[str]) -> int:
@@ -160,6 +172,12 @@ def _note_end(connection: Connection, tenant_id: int, actor: str) -> None:
     )
 
 
+_COUNT_UP = (
+    update(tenants)
+    .where(tenants.c.id == bindparam("tenant"))
+    .values(opt_outs=tenants.c.opt_outs + 1)
+    .returning(tenants.c.opt_outs)
+)
 _OF_TENANT = suppressions.c.tenant_id == bindparam("tenant")
 _OF_NUMBER = suppressions.c.phone == bindparam("number")
 _REASON = select(suppressions.c.reason).where(_OF_TENANT, _OF_NUMBER)
@@ -174,4 +192,6 @@ _STRENGTHEN = (
     )
     .values(source=bindparam("stronger"))
 )
-_RECIPIENTS = select(messages.c.tenant_id, messages.c.phone).where(among(messages.c.id, "ids"))
+_RECIPIENTS = select(messages.c.tenant_id, messages.c.phone).where(
+    among(messages.c.id, "ids"), ~messages.c.phone.startswith(ERASED)
+)

@@ -5,30 +5,43 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sqlalchemy import Connection, insert, select, update
 
-from paceline.domain.errors import NotFoundError
-from paceline.storage.database import AnyRow, now
+from paceline.domain.errors import ConflictError, NotFoundError
+from paceline.domain.scope import OF_A_TENANT, Scope
+from paceline.storage import audit_log, postponed
+from paceline.storage.database import READ_AT, AnyRow, insert_new, now, read_at
 from paceline.storage.schema import api_keys, tenants
 
 _HINT_LENGTH = 11
-"""``pl_`` and eight characters: enough to tell keys apart, worth nothing without the rest."""
+"""``pl_`` or ``pt_`` and eight characters: they tell keys apart, and are worth nothing alone."""
 _USE_NOTED_EVERY_MS = 60_000
+_NOT_LOGGED = frozenset({"sender", "stop_reply", "start_reply", "help_reply"})
+_TIMING = frozenset({"timezone", "quiet_from", "quiet_until", "daily_cap"})
+"""Columns by which batches wait for another time of the day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who an API key speaks for."""
+    """Who an API key speaks for, and what it may do."""
 
     tenant_id: int
     key_id: int
-    admin: bool
+    scopes: tuple[Scope, ...]
+    test: bool = False
+    """What it makes reaches nobody but the simulator."""
     name: str = field(default="", compare=False)
     """The key's, to tell people apart in the audit log."""
+    ends_in_ms: int | None = field(default=None, compare=False)
+    """How long the key was in force when it was looked up; None: it does not end by itself."""
+
+    @property
+    def admin(self) -> bool:
+        return Scope.ADMIN in self.scopes
 
     @property
     def actor(self) -> str:
@@ -76,33 +89,120 @@ def all_of_them(connection: Connection) -> list[AnyRow]:
     return list(connection.execute(select(tenants).order_by(tenants.c.id)))
 
 
-def keep(connection: Connection, name: str) -> AnyRow:
+def page(connection: Connection, *, after: int, limit: int) -> Sequence[AnyRow]:
+    """Tenants by id, from the one behind ``after`` on."""
+    return connection.execute(
+        select(tenants).where(tenants.c.id > after).order_by(tenants.c.id).limit(limit)
+    ).all()
+
+
+def keep(connection: Connection, name: str, *, actor: str = audit_log.SYSTEM) -> AnyRow:
     """The tenant of this name, made if there is none."""
     found = connection.execute(select(tenants).where(tenants.c.name == name)).first()
-    if found is not None:
-        return found
-    tenant_id = connection.execute(
-        insert(tenants).returning(tenants.c.id), {"name": name, "created_at": now(connection)}
-    ).scalar_one()
-    return get(connection, tenant_id)
+    return found if found is not None else add(connection, name, {}, actor=actor)
+
+
+def add(connection: Connection, name: str, values: Mapping[str, Any], *, actor: str) -> AnyRow:
+    """Make a tenant.
+
+    Raises:
+        ConflictError: there is one of this name.
+    """
+    row = {**values, "name": name, "created_at": now(connection)}
+    if not insert_new(connection, tenants, [row]):
+        known = by_name(connection, name)
+        raise ConflictError(f"There is a tenant “{name}” already: number {known.id}.")
+    tenant = by_name(connection, name)
+    audit_log.write(
+        connection,
+        tenant_id=tenant.id,
+        actor=actor,
+        action="tenant.add",
+        subject=f"tenant {tenant.id}",
+        **loggable(values),
+    )
+    return tenant
+
+
+def loggable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the audit log says of a tenant's columns: of its sender, which may be a number, and its
+    answers to replies only that they changed.
+    """
+    said = {name: value for name, value in values.items() if name not in _NOT_LOGGED}
+    changed = sorted(_NOT_LOGGED & values.keys())
+    return {**said, "changed": changed} if changed else said
 
 
 def change(connection: Connection, tenant_id: int, values: Mapping[str, Any]) -> AnyRow:
-    """Change columns of a tenant, its limits among them; they hold from the next intent on.
+    """Change columns of a tenant, its limits among them; they hold from the next intent on, also
+    for what waits for another time of the day.
 
     Raises:
         NotFoundError: there is none with this id.
     """
     if values:
         connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(**values))
+    if not _TIMING.isdisjoint(values):
+        postponed.look_again(connection, tenant_id)
     return get(connection, tenant_id)
 
 
 def create_key(
-    connection: Connection, tenant_id: int, *, name: str, admin: bool = False
+    connection: Connection,
+    tenant_id: int,
+    *,
+    name: str,
+    scopes: Collection[Scope] = OF_A_TENANT,
+    test: bool = False,
+    expires_at: int | None = None,
+    actor: str = audit_log.SYSTEM,
 ) -> tuple[AnyRow, str]:
     """Make a key; its secret is returned here and kept nowhere."""
-    secret = f"pl_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
+    row, secret = _new_key(
+        connection, tenant_id, name=name, scopes=scopes, test=test, expires_at=expires_at
+    )
+    detail = {"name": name, "scopes": list(row.scopes), "test": test, "expires_at": expires_at}
+    _log_key(connection, row, "add", actor, **detail)
+    return row, secret
+
+
+def rotate_key(
+    connection: Connection, tenant_id: int, key_id: int, *, grace_ms: int, actor: str
+) -> tuple[AnyRow, str]:
+    """Make a key that is as this one but for its secret; this one ends after ``grace_ms``, or
+    earlier if it would have.
+
+    Raises:
+        NotFoundError: this tenant has no such key in force.
+    """
+    old = key_in_force(connection, tenant_id, key_id, lock=True)
+    at = now(connection)
+    ends_at = min(at + grace_ms, old.expires_at or at + grace_ms)
+    ending = {"expires_at": ends_at} if grace_ms else {"revoked_at": at}
+    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(**ending))
+    row, secret = _new_key(
+        connection,
+        tenant_id,
+        name=old.name,
+        scopes=old.scopes,
+        test=old.test,
+        expires_at=old.expires_at,
+    )
+    _log_key(connection, old, "rotate", actor, successor=row.id, ends_at=ends_at)
+    return row, secret
+
+
+def _new_key(
+    connection: Connection,
+    tenant_id: int,
+    *,
+    name: str,
+    scopes: Collection[str],
+    test: bool,
+    expires_at: int | None,
+) -> tuple[AnyRow, str]:
+    kind = "pt" if test else "pl"
+    secret = f"{kind}_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
     key_id = connection.execute(
         insert(api_keys).returning(api_keys.c.id),
         {
@@ -110,7 +210,9 @@ def create_key(
             "name": name,
             "hint": secret[:_HINT_LENGTH],
             "digest": _digest(secret),
-            "admin": admin,
+            "scopes": list(scopes),
+            "test": test,
+            "expires_at": expires_at,
             "created_at": now(connection),
         },
     ).scalar_one()
@@ -126,33 +228,78 @@ def keys_of(connection: Connection, tenant_id: int) -> list[AnyRow]:
     )
 
 
-def revoke_key(connection: Connection, tenant_id: int, key_id: int) -> None:
+def key_page(connection: Connection, tenant_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
+    """A tenant's keys, ended ones too, by id, from the one behind ``after`` on."""
+    return connection.execute(
+        select(api_keys)
+        .where(api_keys.c.tenant_id == tenant_id, api_keys.c.id > after)
+        .order_by(api_keys.c.id)
+        .limit(limit)
+    ).all()
+
+
+def key_in_force(
+    connection: Connection, tenant_id: int, key_id: int, *, lock: bool = False
+) -> AnyRow:
+    """One key that opens.
+
+    Raises:
+        NotFoundError: this tenant has no such key, or it was revoked or has expired.
+    """
+    query = select(api_keys).where(
+        api_keys.c.id == key_id,
+        api_keys.c.tenant_id == tenant_id,
+        api_keys.c.revoked_at.is_(None),
+    )
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None or (row.expires_at is not None and row.expires_at <= now(connection)):
+        raise NotFoundError("key", f"{key_id} in force")
+    return row
+
+
+def revoke_key(
+    connection: Connection, tenant_id: int, key_id: int, *, actor: str = audit_log.SYSTEM
+) -> None:
     """End a key; an API that has just seen it knows within a second (``edge.KNOWN_S``).
 
     Raises:
         NotFoundError: this tenant has no such key in force.
     """
-    revoked = connection.execute(
-        update(api_keys)
-        .where(
-            api_keys.c.id == key_id,
-            api_keys.c.tenant_id == tenant_id,
-            api_keys.c.revoked_at.is_(None),
-        )
-        .values(revoked_at=now(connection))
+    row = key_in_force(connection, tenant_id, key_id, lock=True)
+    connection.execute(
+        update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=now(connection))
     )
-    if revoked.rowcount == 0:
-        raise NotFoundError("key", key_id)
+    _log_key(connection, row, "revoke", actor)
 
 
 def authenticate(connection: Connection, key: PresentedKey) -> Caller | None:
     """Who presents this key; None if nobody may. Digests are compared in constant time."""
     for row in connection.execute(
-        select(api_keys).where(api_keys.c.hint == key.hint, api_keys.c.revoked_at.is_(None))
+        select(api_keys, READ_AT).where(
+            api_keys.c.hint == key.hint, api_keys.c.revoked_at.is_(None)
+        )
     ):
-        if hmac.compare_digest(row.digest, key.digest):
-            return Caller(row.tenant_id, row.id, row.admin, row.name)
+        if not hmac.compare_digest(row.digest, key.digest):
+            continue
+        ends_in_ms = None
+        if row.expires_at is not None:
+            ends_in_ms = row.expires_at - read_at(connection, row)
+            if ends_in_ms <= 0:
+                return None
+        scopes = tuple(Scope(name) for name in row.scopes)
+        return Caller(row.tenant_id, row.id, scopes, row.test, row.name, ends_in_ms)
     return None
+
+
+def _log_key(connection: Connection, row: AnyRow, verb: str, actor: str, **detail: Any) -> None:
+    audit_log.write(
+        connection,
+        tenant_id=row.tenant_id,
+        actor=actor,
+        action=f"key.{verb}",
+        subject=f"key {row.id}",
+        **detail,
+    )
 
 
 def note_use(connection: Connection, key_id: int) -> None:

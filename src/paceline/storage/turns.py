@@ -6,18 +6,19 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, Literal, TypeAlias
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 
 from paceline.domain import limits
 from paceline.domain.fairness import Lane, credit_of, next_lane, served
-from paceline.domain.limits import Limit, Window
+from paceline.domain.limits import Limit, Whose, Window
 from paceline.domain.message import BatchStatus
 from paceline.storage import work
 from paceline.storage.batches import BLOCK, ReservedBatch
 from paceline.storage.database import AnyRow, is_postgres, now, read_at
-from paceline.storage.limits import Pacing, Strategy, limit_of
+from paceline.storage.limits import Pacing, Strategy, limit_of, speed_of
 
 LOOKAHEAD_MS = 200
 """A batch is reserved when a permit for it will be free within this time, so that it waits at the
@@ -30,7 +31,7 @@ class Opening:
     """When a batch's permit will be free, if those that were reserved before take theirs first."""
 
     at: int
-    held_by: Literal["tenant", "account"]
+    held_by: Whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class _OpenLane:
     things: deque[_Thing]
     """In the order of their turns; single messages go first while there are any."""
     last_campaign: int | None
+    speeds: dict[int, int]
+    """How many batches more of a campaign may soon go by its own speed, if it has one."""
 
     def serve(self, thing: _Thing, turn: int, credit: int) -> int:
         """One batch of it is taken; return the account's new turn."""
@@ -104,7 +107,10 @@ class _OpenLane:
         self.room -= 1
         if thing is not None:
             self.things.remove(thing)
-            self.things.append(thing)
+            if thing in self.speeds:
+                self.speeds[thing] -= 1
+            if self.speeds.get(thing, 1) > 0:
+                self.things.append(thing)
             self.last_campaign = thing
         return turn
 
@@ -218,8 +224,11 @@ class _Turns:
         if self.pacing.strategy is Strategy.BACKOFF:
             return
         window, limit = Window.decode(row.grants), limit_of(row, default)
+        self._look_at(window, limit, limits.free(window, limit, self.at + LOOKAHEAD_MS))
+
+    def _look_at(self, window: Window, limit: Limit, free: int) -> None:
         soon = self.at + LOOKAHEAD_MS
-        if (free := limits.free(window, limit, soon)) > 0:
+        if free > 0:
             window = limits.grant(window, limit, free, soon)
         self.later.append(max(limits.open_at(window, limit, soon) - LOOKAHEAD_MS, self.at + 1))
 
@@ -246,20 +255,44 @@ class _Turns:
         open_lanes: dict[int, _OpenLane] = {}
         found = self.connection.execute(work.WORK, {"account": self.account.id, "at": self.at})
         for tenant_id, rows in groupby(found, key=lambda row: row.tenant_id):
-            things = list(rows)
-            lane = things[0]
+            found_things = list(rows)
+            lane = found_things[0]
             room = self._room(lane, self.pacing.tenant, leased.get(tenant_id, 0))
             if room <= 0:
                 self._look_when_open(lane, self.pacing.tenant)
-            else:
+                continue
+            speeds = self._speeds(found_things)
+            things = [row.campaign_id for row in found_things if speeds.get(row.campaign_id, 1) > 0]
+            if things:
                 open_lanes[tenant_id] = _OpenLane(
                     lane,
                     Lane(tenant_id, lane.pass_),
                     room,
-                    _behind(lane.last_campaign_id or 0, [row.campaign_id for row in things]),
+                    _behind(lane.last_campaign_id or 0, things),
                     lane.last_campaign_id,
+                    speeds,
                 )
         return open_lanes
+
+    def _speeds(self, things: Sequence[AnyRow]) -> dict[int, int]:
+        """Room in the windows of campaigns with a speed of their own: what these cannot send soon
+        must not keep places at the gate, and is looked at when it can be.
+        """
+        rooms: dict[int, int] = {}
+        for row in things:
+            if row.own_rate_max is None:
+                continue
+            own = SimpleNamespace(rate_max=row.own_rate_max, rate_window_ms=row.own_rate_window_ms)
+            speed = speed_of(own, self.pacing)
+            assert speed is not None  # noqa: S101 - it has a maximum
+            window, soon = Window.decode(row.own_grants), self.at + LOOKAHEAD_MS
+            reserved = self.connection.execute(
+                work.RESERVED_OF, {"campaign": row.campaign_id}
+            ).scalar_one()
+            free = limits.free(window, speed, soon)
+            rooms[row.campaign_id] = free - reserved
+            self._look_at(window, speed, free)
+        return rooms
 
     def _reserve(self, tenant_id: int, thing: _Thing, most: int) -> deque[ReservedBatch]:
         """Reserve up to so many batches of one thing, in the order of the launch."""
@@ -305,7 +338,7 @@ def _plan(
 ) -> list[tuple[int, _Thing]]:
     """Whose turns are next (tenant, what it sends), if everything had batches without end."""
     lanes = {
-        tenant_id: replace(each, things=deque(each.things))
+        tenant_id: replace(each, things=deque(each.things), speeds=dict(each.speeds))
         for tenant_id, each in open_lanes.items()
     }
     plan: list[tuple[int, _Thing]] = []
@@ -317,7 +350,7 @@ def _plan(
         thing = chosen.things[0]
         turn = chosen.serve(thing, turn, credit)
         plan.append((lane.tenant_id, thing))
-        if chosen.room == 0:
+        if chosen.room == 0 or not chosen.things:
             del lanes[lane.tenant_id]
     return plan
 

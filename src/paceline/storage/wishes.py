@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from paceline.domain.hours import WaitsFor
 from paceline.domain.limits import Denied
 from paceline.storage.batches import Attempt, ReservedBatch
 
@@ -36,11 +37,12 @@ class Used:
     tenant_id: int
     stamped_at: int
     used_at: int
+    campaign_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A window is full. ``for_ms`` from now a permit will be free in both, if nobody takes it."""
+    """A window is full. ``for_ms`` from now a permit will be free in all, if nobody takes it."""
 
     for_ms: int
     denied: Denied
@@ -50,6 +52,13 @@ class Wait:
 class Stale:
     """Recipients opted out since the batch was checked: ``opt_outs.drop`` them, then again. Or
     receipts have settled some of it: render it again.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class TooOften:
+    """Recipients have had as many messages as their tenant's frequency cap allows:
+    ``frequency.drop`` them, then again. No permit was spent.
     """
 
 
@@ -65,4 +74,21 @@ class Lost:
     """The reservation ran out and the batch is somebody else's."""
 
 
-Intent: TypeAlias = Attempt | Wait | Stale | Gone | Lost
+@dataclass(frozen=True, slots=True)
+class Untimely:
+    """It is not the time of the day for it: the batch is queued again and due ``until`` then."""
+
+    waits_for: WaitsFor
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeApart:
+    """Not all of the batch can go at the same time: ``apart`` makes several of it, then render it
+    again. ``most``: it may have so many messages; None: each must be of one region only.
+    """
+
+    most: int | None
+
+
+Intent: TypeAlias = Attempt | Wait | Stale | TooOften | Gone | Lost | Untimely | TakeApart

@@ -100,10 +100,20 @@ _FIRST_OF_CAMPAIGN = (
     .order_by(batches.c.due_at, batches.c.id)
     .limit(1)
 )
-_SINGLES = select(lanes.c.tenant_id, null().label("campaign_id")).where(
-    lanes.c.account_id == _ACCOUNT, _FIRST_SINGLE.is_not(None)
-)
-_CAMPAIGNS = select(campaigns.c.tenant_id, campaigns.c.id).where(
+_SINGLES = select(
+    lanes.c.tenant_id,
+    null().label("campaign_id"),
+    null().label("own_rate_max"),
+    null().label("own_rate_window_ms"),
+    null().label("own_grants"),
+).where(lanes.c.account_id == _ACCOUNT, _FIRST_SINGLE.is_not(None))
+_CAMPAIGNS = select(
+    campaigns.c.tenant_id,
+    campaigns.c.id,
+    campaigns.c.rate_max,
+    campaigns.c.rate_window_ms,
+    campaigns.c.grants,
+).where(
     campaigns.c.account_id == _ACCOUNT,
     campaigns.c.status == CampaignStatus.SENDING,
     _FIRST_OF_CAMPAIGN.scalar_subquery().is_not(None),
@@ -114,6 +124,9 @@ WORK = (
     select(
         _THINGS.c.tenant_id,
         _THINGS.c.campaign_id,
+        _THINGS.c.own_rate_max,
+        _THINGS.c.own_rate_window_ms,
+        _THINGS.c.own_grants,
         lanes.c["pass"].label("pass_"),
         lanes.c.last_campaign_id,
         tenants.c.grants,
@@ -125,6 +138,9 @@ WORK = (
     .order_by(_THINGS.c.tenant_id)
 )
 
+RESERVED_OF = select(func.count()).where(
+    batches.c.campaign_id == bindparam("campaign"), batches.c.status == BatchStatus.RESERVED
+)
 
 FOLLOW_THE_INDEX = select(
     *(
@@ -150,6 +166,7 @@ def _reserving(picked: Any) -> Any:
             status=BatchStatus.RESERVED,
             fence=batches.c.fence + 1,
             lease_until=bindparam("lease_until"),
+            waits_for=None,
             updated_at=_AT,
         )
         .returning(  # the fields of ReservedBatch

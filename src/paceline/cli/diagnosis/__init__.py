@@ -48,6 +48,7 @@ def _inside(here: Session, *, connect: bool) -> Iterator[Finding]:
     yield from database.clock(here)
     yield from database.connections(here)
     yield from database.commit_time(here)
+    yield from database.tenants_apart(here)
     yield from accounts.api_keys(here)
     yield from accounts.traffic_accounts(here, connect=connect)
     yield from accounts.receipts(here.settings)

@@ -11,14 +11,14 @@ from paceline.cli.failures import ExitCode
 from paceline.cli.session import Session
 from paceline.clock import Clock, SystemClock
 from paceline.settings import Settings, masked_database_url
-from paceline.storage import checkup, migrate
+from paceline.storage import checkup, migrate, row_security
 from paceline.storage.database import Database, DatabaseUnreachableError, now
 from paceline.storage.migrate import SchemaError, SchemaState
 
 _REFUSALS = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf")
 _MOST_SKEW_MS = 2_000
-_CONNECTIONS_OF_A_PROCESS = 13
-"""The pool of ``Database``, and the one that listens for work."""
+_CONNECTIONS_OF_A_PROCESS = 17
+"""The pool of ``Database``, those for glances, and the one that listens for work."""
 _COMMITS = 9
 
 
@@ -79,6 +79,21 @@ def connections(here: Session) -> Iterator[Finding]:
         f"{found}; a process takes up to {_CONNECTIONS_OF_A_PROCESS}",
         "Raise max_connections (or the limit of the role or the database), or run fewer processes.",
     )
+
+
+def tenants_apart(here: Session) -> Iterator[Finding]:
+    """PostgreSQL itself keeps the tenants apart, behind the filters of the queries."""
+    if here.database.is_sqlite:
+        return
+    why = here.database.read_now(row_security.why_not)
+    if why is None:
+        yield ok("tenants apart", "PostgreSQL's row-level security is on")
+        return
+    role = here.database.read_now(row_security.mend)
+    first = "" if why == row_security.NO_POLICIES else f"{role} Then "
+    mend = f"{first}run as the owner of the tables: paceline db upgrade, and restart the API."
+    found = f"row-level security is off: {why}"
+    yield warning("tenants apart", "row_security_off", found, mend[0].upper() + mend[1:])
 
 
 def commit_time(here: Session) -> Iterator[Finding]:

@@ -34,8 +34,25 @@ _COMMENTS = {
     "api_keys": (
         "`digest` is the SHA-256 of the key; `hint` its first characters.",
         (
-            "`digest` is the SHA-256 of the key; `hint` its first characters. `test`: it "
-            "reaches nobody but the simulator."
+            "`digest` is the SHA-256 of the key; `hint` its first characters. `scopes`: what it may "
+            "do. `test`: it reaches nobody but the simulator."
+        ),
+    ),
+    "batches": (
+        (
+            "`due_at` 0: as soon as possible. `fence` rises at each reservation; a result is "
+            "recorded only under the fence it was sent with. `confirm_at`: when to ask the provider "
+            "what became of it. `sibling_id`: the other half of a batch that was rejected whole, "
+            "`rejected`: why this half was, too, while the other is undecided."
+        ),
+        (
+            "`due_at` 0: as soon as possible. `waits_for`: what a queued batch waits for until then, "
+            "if it is another time of the day. `region`: the country of all its numbers (ZZ: none); "
+            "NULL: nobody has looked, or a single message that goes at any time. `fence` rises at "
+            "each reservation; a result is recorded only under the fence it was sent with. "
+            "`confirm_at`: when to ask the provider what became of it. `sibling_id`: the other half "
+            "of a batch that was rejected whole, `rejected`: why this half was, too, while the other "
+            "is undecided."
         ),
     ),
     "contacts": (
@@ -48,12 +65,57 @@ _COMMENTS = {
             "`sent` is sent, `processed` = sent + failed; every counter equals its rows. "
             "`filter`: the segment's as the launch read it. `parent_id`: it is sent again to "
             "those whom that campaign failed to reach, for `parent_reasons`. `start_by`: it "
-            "starts by then or not at all. `window_*`: the minutes of the tenant's day in which"
-            " it is sent. `grants`: the sliding window of its own speed."
+            "starts by then or not at all. `error`: why it failed. `window_*`: the minutes of the "
+            "tenant's day in which it is sent. `grants`: the sliding window of its own speed."
         ),
     ),
 }
 _PAGE = 1_000
+_ONLY_ADDED = "the audit log is only ever added to"
+_CLOSE_AUDIT_LOG = {
+    "sqlite": [
+        f"CREATE TRIGGER audit_log_{name} BEFORE {event} ON audit_log {when} "
+        f"BEGIN SELECT RAISE(ABORT, '{_ONLY_ADDED}'); END"
+        for name, event, when in (
+            ("not_changed", "UPDATE", ""),
+            ("not_deleted", "DELETE", ""),
+            # INSERT OR REPLACE deletes without asking the trigger above.
+            (
+                "not_replaced",
+                "INSERT",
+                "WHEN EXISTS (SELECT 1 FROM audit_log WHERE id = NEW.id)",
+            ),
+        )
+    ],
+    "postgresql": [
+        (
+            "CREATE FUNCTION audit_log_only_added() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{_ONLY_ADDED}'; END $$"
+        ),
+        (
+            "CREATE TRIGGER audit_log_not_changed BEFORE UPDATE OR DELETE ON audit_log "
+            "FOR EACH ROW EXECUTE FUNCTION audit_log_only_added()"
+        ),
+        (
+            "CREATE TRIGGER audit_log_not_emptied BEFORE TRUNCATE ON audit_log "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_log_only_added()"
+        ),
+    ],
+}
+_OPEN_AUDIT_LOG = {
+    "sqlite": [
+        f"DROP TRIGGER audit_log_{name}" for name in ("not_changed", "not_deleted", "not_replaced")
+    ],
+    "postgresql": ["DROP FUNCTION audit_log_only_added() CASCADE"],
+}
+_KEYS = sa.table(
+    "api_keys",
+    sa.column("id"),
+    sa.column("scopes", JSON),
+    sa.column("admin", sa.Boolean),
+    sa.column("test", sa.Boolean),
+    sa.column("revoked_at"),
+)
 
 
 def upgrade() -> None:
@@ -63,11 +125,13 @@ def upgrade() -> None:
     _create_audiences()
     _create_prices()
     _give_scopes()
+    _close_audit_log()
     _find_regions()
     _comment(after=True)
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("messages_contact_id"), "messages")
     for table in (
         "prices",
         "contacted",
@@ -78,6 +142,8 @@ def downgrade() -> None:
         "imports",
     ):
         op.drop_table(table)
+    _take_scopes()
+    _open_audit_log()
     for table, column in _columns():
         op.drop_column(table, column.name)
     _comment(after=False)
@@ -90,6 +156,8 @@ def _columns() -> list[tuple[str, sa.Column[Any]]]:
         ("api_keys", sa.Column("test", sa.Boolean(), server_default=sa.false(), nullable=False)),
         ("api_keys", sa.Column("expires_at", MOMENT)),
         ("batches", sa.Column("region", sa.String(2))),
+        ("batches", sa.Column("waits_for", sa.String(12))),
+        ("campaigns", sa.Column("error", sa.Text())),
         ("campaigns", sa.Column("segment_id", ID)),
         ("campaigns", sa.Column("filter", JSON)),
         ("campaigns", sa.Column("excluded_campaigns", JSON)),
@@ -127,13 +195,15 @@ def _create_imports() -> None:
         sa.Column("updated", sa.Integer(), server_default="0", nullable=False),
         sa.Column("duplicates", sa.Integer(), server_default="0", nullable=False),
         sa.Column("invalid", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("header", sa.Text()),
         sa.Column("actor", sa.String(200), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("finished_at", MOMENT),
         sa.Column("undone_at", MOMENT),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("imports_tenant_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("imports_pkey")),
         sa.UniqueConstraint("import_id", name=op.f("imports_import_id_key")),
-        comment="What was imported; `name` is the file's.",
+        comment="What was imported; `name` is the file's, `header` its first row, as JSON. Without `finished_at` it is under way, or died.",
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("imports_tenant_id_id"), "imports", ["tenant_id", "id"])
@@ -211,6 +281,7 @@ def _create_audiences() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("contacted_at"), "contacted", ["at"])
+    op.create_index(op.f("messages_contact_id"), "messages", ["contact_id"])
 
 
 def _create_prices() -> None:
@@ -228,10 +299,38 @@ def _create_prices() -> None:
 
 def _give_scopes() -> None:
     """Keys may do what they could: everything of their tenant, and admin keys the rest."""
-    keys = sa.table("api_keys", sa.column("scopes", JSON), sa.column("admin", sa.Boolean))
     scopes = ["read", "send", "manage"]
-    op.execute(keys.update().values(scopes=scopes))
-    op.execute(keys.update().where(keys.c.admin).values(scopes=[*scopes, "admin"]))
+    op.execute(_KEYS.update().values(scopes=scopes))
+    op.execute(_KEYS.update().where(_KEYS.c.admin).values(scopes=[*scopes, "admin"]))
+    op.drop_column("api_keys", "admin")
+
+
+def _take_scopes() -> None:
+    """Of its scopes a key keeps whether it may do everything. One that could not do all that a
+    key of its tenant can, or was for tests, ends: it must not be able to do more than before.
+    """
+    admin: sa.Column[bool] = sa.Column(
+        "admin", sa.Boolean(), server_default=sa.false(), nullable=False
+    )
+    op.add_column("api_keys", admin)
+    bind = op.get_bind()
+    for row in bind.execute(sa.select(_KEYS.c.id, _KEYS.c.scopes, _KEYS.c.test)).all():
+        of_key = _KEYS.update().where(_KEYS.c.id == row.id)
+        if "admin" in row.scopes:
+            bind.execute(of_key.values(admin=True))
+        if row.test or not {"read", "send", "manage"} <= set(row.scopes):
+            bind.execute(of_key.values(revoked_at=sa.func.coalesce(_KEYS.c.revoked_at, 0)))
+
+
+def _close_audit_log() -> None:
+    """Let nobody change or delete what the audit log says, by whatever way."""
+    for statement in _CLOSE_AUDIT_LOG[op.get_bind().dialect.name]:
+        op.execute(statement)
+
+
+def _open_audit_log() -> None:
+    for statement in _OPEN_AUDIT_LOG[op.get_bind().dialect.name]:
+        op.execute(statement)
 
 
 def _find_regions() -> None:

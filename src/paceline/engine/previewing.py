@@ -1,0 +1,220 @@
+"""Before sending: the exact texts, what they cost, and how long it will take.
+
+The audience is counted page by page, each on a snapshot of its own and in the database's threads:
+others have their turns between, and a large one holds nothing for long.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from paceline.domain import eta, opt_out_link
+from paceline.domain.campaign import CampaignStatus
+from paceline.domain.errors import ConflictError
+from paceline.domain.eta import Eta, Used
+from paceline.domain.limits import Limit, Window
+from paceline.domain.reach import Reach, Recipient
+from paceline.domain.template import Template, compile_text, written_out
+from paceline.engine.drafts import TOKEN, text_for
+from paceline.engine.rules import Rules
+from paceline.settings import Settings
+from paceline.storage import campaigns, launches, lists, prices, queues, suppressions
+from paceline.storage.database import AnyRow, Database
+from paceline.storage.limits import limit_of
+from paceline.storage.queues import AccountQueue, LaneQueue
+from paceline.storage.schema import campaigns as campaigns_table
+
+_PAGE = 5_000
+_VALUES = msgspec.json.Decoder(dict[str, str | None])
+_ASSUMED_CALL_MS = 300
+"""Of a call, on an account that has made none lately."""
+_BEFORE_START = (CampaignStatus.DRAFT, CampaignStatus.SCHEDULED)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be sent if the campaign started now."""
+
+    text: str
+    """With its tags."""
+    recipient: Recipient | None
+    """The one asked for, or the first; None: the audience is empty."""
+    suppressed: bool
+    """That one has opted out, and would be left out."""
+    reach: Reach
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a campaign would cost and how long it would take if it started now."""
+
+    reach: Reach
+    eta: Eta | None
+    """None: there is nobody to send to, or nothing can be sent for now."""
+    at: int
+    """The moment that the estimate counts from."""
+    held_why: str | None
+    """Why nothing can be sent for now."""
+    took_ms: int
+
+
+async def preview(
+    database: Database, tenant_id: int, campaign_id: int, contact_id: int | None = None
+) -> Preview:
+    """Preview a campaign, as if it started now.
+
+    Args:
+        database: where it is.
+        tenant_id: whose it is.
+        campaign_id: in any state.
+        contact_id: whose text to show; None: the first recipient's.
+
+    Raises:
+        NotFoundError: this tenant has no such campaign or contact.
+    """
+    campaign = await database.read(campaigns.get, tenant_id, campaign_id)
+    return await _preview(database, campaign, contact_id)
+
+
+async def preview_text(
+    database: Database,
+    tenant_id: int,
+    text: str,
+    settings: Settings,
+    *,
+    list_id: int | None = None,
+    contact_id: int | None = None,
+) -> Preview:
+    """Preview a text before there is a campaign; arguments as ``preview``, and a list's id.
+
+    Raises:
+        NotFoundError: this tenant has no such list or contact.
+        InvalidInputError: with every fault of the text.
+    """
+    frozen = await database.read(
+        text_for,
+        tenant_id,
+        text,
+        max_parts=settings.max_parts,
+        public_url=settings.public_url,
+    )
+    if list_id is not None:
+        await database.read(lists.get, tenant_id, list_id)
+    nothing = dict.fromkeys(campaigns_table.columns.keys())
+    given = {"tenant_id": tenant_id, "text": frozen, "list_id": list_id}
+    return await _preview(database, SimpleNamespace(**nothing | given), contact_id)
+
+
+async def estimate(database: Database, rules: Rules, tenant_id: int, campaign_id: int) -> Estimate:
+    """What a draft or scheduled campaign would cost and how long it would take, starting now.
+
+    Raises:
+        NotFoundError: this tenant has no such campaign.
+        ConflictError: it has been started; its report says what it costs.
+    """
+    began = time.perf_counter()
+    campaign = await database.read(campaigns.get, tenant_id, campaign_id)
+    if campaign.status not in _BEFORE_START:
+        raise ConflictError(
+            f"A campaign is estimated before it starts; this one is {campaign.status}. "
+            "Its report has its figures."
+        )
+    reach = await _reach(database, campaign, text_with_empty_token(campaign.text))
+    queue = await database.read(queues.of_account, campaign.account_id, tenant_id)
+    held = queue.account.held_why if queue.account.held_at is not None else None
+    found = None if held or not reach.recipients else _eta(queue, rules, campaign, reach.recipients)
+    return Estimate(reach, found, queue.at, held, _ms_since(began))
+
+
+async def _preview(database: Database, campaign: Any, contact_id: int | None) -> Preview:
+    began = time.perf_counter()
+    template = text_with_empty_token(campaign.text)
+    chosen, suppressed = None, False
+    if contact_id is not None:
+        chosen, suppressed = await database.read(_one, campaign, template, contact_id)
+    reach = await _reach(database, campaign, template)
+    return Preview(campaign.text, chosen or reach.first, suppressed, reach, _ms_since(began))
+
+
+def text_with_empty_token(text: str) -> Template:
+    """A campaign's text, with zeros for the token of an opt-out link: before there is a message
+    there is none, and what leads nowhere must not look as if it did.
+    """
+    return compile_text(written_out(text, TOKEN, "0" * opt_out_link.LENGTH))
+
+
+def _one(
+    connection: Connection, campaign: Any, template: Template, contact_id: int
+) -> tuple[Recipient, bool]:
+    """One contact's exact text, and whether they have opted out."""
+    row = launches.person(connection, campaign, contact_id)
+    values = _VALUES.decode(row.merge_values) if row.merge_values else {}
+    suppressed = suppressions.exists(connection, campaign.tenant_id, row.phone)
+    return Recipient(row.id, row.phone, template.render(values)), suppressed
+
+
+async def _reach(database: Database, campaign: Any, template: Template) -> Reach:
+    reach = Reach(template, await database.read(prices.table, campaign.tenant_id))
+    after, more = 0, True
+    while more:
+        after, more = await database.read(_count_page, campaign, reach, after)
+    return reach
+
+
+def _count_page(
+    connection: Connection, campaign: Any, reach: Reach, after: int
+) -> tuple[int, bool]:
+    rows, last, more = launches.people(connection, campaign, after=after, limit=_PAGE)
+    for row in rows:
+        values = _VALUES.decode(row.merge_values) if row.merge_values else {}
+        reach.add(row.contact_id, row.phone, values)
+    return last, more
+
+
+def _eta(queue: AccountQueue, rules: Rules, campaign: AnyRow, recipients: int) -> Eta:
+    """How long so many recipients take on this account."""
+    size = rules.batch_size_on(queue.account)
+    account = eta.Account(
+        window=_used(queue.account, limit_of(queue.account, rules.pacing.account), queue.at),
+        turn=queue.account.turn,
+        at_once=rules.concurrency,
+        call_ms=round(_ASSUMED_CALL_MS if queue.call_ms is None else queue.call_ms),
+        closed_ms=max(0, (queue.account.closed_until or 0) - queue.at),
+    )
+    lanes = [_lane(each, rules, size, queue.at) for each in queue.lanes]
+    calls = eta.calls_for(recipients, size, rules.launch_chunk or launches.CHUNK)
+    return eta.estimate(account, lanes, campaign.tenant_id, calls, _own_limit(campaign, rules))
+
+
+def _lane(lane: LaneQueue, rules: Rules, size: int, at: int) -> eta.Queue:
+    chunk = rules.launch_chunk or launches.CHUNK
+    unwritten = [eta.calls_for(recipients, size, chunk) for recipients in lane.unwritten]
+    return eta.Queue(
+        lane.row.tenant_id,
+        lane.row.pass_,
+        _used(lane.row, limit_of(lane.row, rules.pacing.tenant), at),
+        (*lane.batches, *unwritten),
+    )
+
+
+def _own_limit(campaign: AnyRow, rules: Rules) -> Limit | None:
+    """The campaign's own speed."""
+    if campaign.rate_max is None or campaign.rate_window_ms is None:
+        return None
+    return replace(rules.pacing.tenant, max=campaign.rate_max, window_ms=campaign.rate_window_ms)
+
+
+def _used(row: Any, limit: Limit, at: int) -> Used:
+    grants = Window.decode(row.grants).grants
+    return Used(limit, tuple(at - time for time, permits in grants for _ in range(permits)))
+
+
+def _ms_since(began: float) -> int:
+    return round((time.perf_counter() - began) * 1000)
