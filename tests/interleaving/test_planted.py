@@ -12,6 +12,7 @@ from paceline.domain.verdict import Fail, GiveBack
 from paceline.storage import (
     conclusion,
     counters,
+    gate,
     intents,
     opt_outs,
     outcomes,
@@ -131,22 +132,22 @@ CASES = [
         "had opted out",
     ),
     (
-        without_lock(intents, "_SHARE_CAMPAIGNS"),
+        without_lock(gate, "SHARE_CAMPAIGNS"),
         Case("", op.intent("a"), op.cancel(), Plan([RESERVED])),
         "an intent after its campaign was cancelled",
     ),
     (
-        without_lock(intents, "_SHARE_CAMPAIGNS"),
+        without_lock(gate, "SHARE_CAMPAIGNS"),
         Case("", op.intent("a"), op.pause(), Plan([RESERVED])),
         "an intent after its campaign was paused",
     ),
     (
-        without_lock(intents, "_LOCK_TENANTS", "_LOCK_ACCOUNT"),
+        without_lock(gate, "LOCK_TENANTS", "LOCK_ACCOUNT"),
         Case("", op.intent("a"), op.intent("b"), Plan([RESERVED] * 2)),
         "permits in its window",
     ),
     (
-        without_lock(intents, "_LOCK_ACCOUNT"),
+        without_lock(gate, "LOCK_ACCOUNT"),
         Case("", op.intent("a"), op.intent("b"), Plan([RESERVED] * 2, tenants=2)),
         "traffic_accounts",
     ),

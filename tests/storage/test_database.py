@@ -66,3 +66,13 @@ def test_what_a_read_looks_at_twice_is_of_one_moment(world, column):
     before, after = world.read(read)
     assert before == after
     assert world.campaign(campaign).sent == 3
+
+
+async def test_a_glance_outlives_the_connections_from_before_the_server_went_away(
+    postgres_url: str,
+) -> None:
+    url = sqlalchemy_url(postgres_url)
+    with closing(Database(url)) as database, closing(Database(url)) as operator:
+        session = await database.glance(_ask, "SELECT pg_backend_pid()")
+        operator.write_now(_ask, f"SELECT pg_terminate_backend({session})")
+        assert await database.glance(_ask, "SELECT 1") == 1

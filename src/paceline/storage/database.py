@@ -195,6 +195,14 @@ class Database:
     def _glance_now(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
+        try:
+            with _named_errors(), self._glancing() as connection:
+                return function(connection, *args, **kwargs)
+        except DatabaseUnreachableError as error:
+            if not getattr(error.__cause__, "connection_invalidated", False):
+                raise
+        # It was from before the server went away; all of its age are gone with it. Looking again
+        # changes nothing.
         with _named_errors(), self._glancing() as connection:
             return function(connection, *args, **kwargs)
 
