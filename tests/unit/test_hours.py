@@ -15,7 +15,6 @@ from paceline.domain.hours import (
     Hours,
     Shut,
     WaitsFor,
-    clock_time,
     day_of,
     next_day,
     opens_at,
@@ -118,7 +117,3 @@ def test_hours_that_take_up_the_day_between_them_never_open():
 def test_hours_have_two_ends_in_a_day(pair):
     with pytest.raises(ValueError, match="hours begin and end"):
         Hours(*pair)
-
-
-def test_a_minute_is_shown_as_on_a_clock():
-    assert [clock_time(each) for each in (0, 545, 1439)] == ["00:00", "09:05", "23:59"]

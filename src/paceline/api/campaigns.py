@@ -31,8 +31,8 @@ from paceline.api.values import (
 )
 from paceline.domain.campaign import FINAL, CampaignStatus
 from paceline.domain.errors import NotFoundError
-from paceline.domain.hours import clock_time
 from paceline.domain.message import MessageStatus, Reason
+from paceline.domain.time_of_day import write_minutes
 from paceline.engine.audiences import MAX_EXCLUDED
 from paceline.engine.drafts import NewCampaign as Description
 from paceline.engine.orders import Enqueued as EnqueuedCampaign
@@ -62,7 +62,7 @@ class SendWindow(Request):
     def of(cls, row: Any) -> Self | None:
         if row.window_from is None or row.window_until is None:
             return None
-        since, until = map(clock_time, (row.window_from, row.window_until))
+        since, until = map(write_minutes, (row.window_from, row.window_until))
         return cls.model_validate({"from": since, "until": until})
 
 

@@ -19,6 +19,7 @@ from pydantic import (
 from paceline.clock import iso
 from paceline.domain.contact import MAX_VALUE, OWN_FIELDS
 from paceline.domain.segment_text import MAX_TEXT
+from paceline.domain.time_of_day import PATTERN
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -73,10 +74,7 @@ GivenFilter = Annotated[
         }
     ),
 ]
-ClockTime = Annotated[
-    str,
-    Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"], max_length=5),
-]
+ClockTime = Annotated[str, Field(pattern=PATTERN, examples=["09:00"], max_length=5)]
 """A time of the day."""
 Permits = Annotated[int, Field(strict=True, ge=1, le=1_000_000, examples=[10])]
 WindowMs = Annotated[int, Field(strict=True, ge=1, le=86_400_000, examples=[1_000])]

@@ -125,11 +125,6 @@ def shuts_at(shuts: Sequence[Shut], at: int) -> int | None:
     return min((at if shut.holds(at) else shut.changes_at(at) for shut in shuts), default=None)
 
 
-def clock_time(minute: int) -> str:
-    """A minute of the day as ``09:00``."""
-    return f"{minute // 60:02}:{minute % 60:02}"
-
-
 def _offset_ms(zone: tzinfo, at: int) -> int:
     offset = datetime.fromtimestamp(at / 1000, zone).utcoffset()
     return 0 if offset is None else offset // timedelta(milliseconds=1)

@@ -5,7 +5,6 @@ People give it with a new campaign and may change all of it while the campaign r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,12 +12,12 @@ from sqlalchemy import Connection
 
 from paceline.domain.errors import InvalidInputError, Problem
 from paceline.domain.hours import DAY_MS, Hours
+from paceline.domain.time_of_day import read_minutes
 from paceline.engine.schedule import moment
 from paceline.storage import campaigns
 from paceline.storage.database import now
 
 MOST_PERMITS = 1_000_000
-_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _CLOCK_SAID = "must be a time of the day such as 09:00"
 FIELDS = ("start_by", "send_window", "rate_max", "rate_window_ms")
 """What people may give. ``start_by``: ISO 8601. ``send_window``: ``from`` and ``until``, such as
@@ -118,8 +117,10 @@ def _window(given: Mapping[str, str] | None) -> tuple[dict[str, int | None], lis
 
 
 def _minute(written: str) -> int | None:
-    found = _CLOCK.fullmatch(written)
-    return None if found is None else int(found[1]) * 60 + int(found[2])
+    try:
+        return read_minutes(written)
+    except ValueError:
+        return None
 
 
 def _out_of_range(name: str, value: int | None, most: int) -> Iterator[Problem]:

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
-from paceline.domain.hours import clock_time
 from paceline.domain.limits import Window
+from paceline.domain.time_of_day import write_minutes
 from paceline.storage.limits import Pacing, limit_of, speed_of
 from paceline.storage.standings import Standing
 
@@ -115,7 +115,7 @@ def _said(cause: Cause, standing: Standing) -> str:
             return "It is quiet hours where all are who are left; goes on when they end."
         case Cause.SEND_WINDOW:
             campaign = standing.campaign
-            since, until = map(clock_time, (campaign.window_from, campaign.window_until))
+            since, until = map(write_minutes, (campaign.window_from, campaign.window_until))
             return f"It is sent from {since} to {until} only, on the tenant's clock."
         case _:
             return "The tenant has sent as many messages as it may on one day; goes on the next."
