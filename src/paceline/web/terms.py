@@ -54,6 +54,7 @@ REASON: Mapping[str, str] = {
     Reason.ATTEMPTS_EXHAUSTED: N_("Out of tries"),
     Reason.INTERNAL_ERROR: N_("An error of ours"),
     Reason.GIVEN_UP: N_("Given up after doubt"),
+    Reason.FREQUENCY_CAP: N_("Has had enough messages lately"),
 }
 WAITS: Mapping[str, str] = {
     Cause.SCHEDULED: N_("Waiting for its scheduled time"),
@@ -61,6 +62,10 @@ WAITS: Mapping[str, str] = {
     Cause.ACCOUNT_HELD: N_("Its traffic account is held until somebody releases it"),
     Cause.ACCOUNT_CLOSED: N_("Waiting for the provider to recover"),
     Cause.RETRY: N_("Waiting to try again"),
+    Cause.QUIET_HOURS: N_("Waiting for the end of quiet hours"),
+    Cause.SEND_WINDOW: N_("Waiting for the hours in which it is sent"),
+    Cause.DAILY_CAP: N_("Waiting for tomorrow: the cap of today is reached"),
+    Cause.CAMPAIGN_LIMIT: N_("Waiting for its own speed"),
     Cause.TENANT_LIMIT: N_("Waiting for the limit of %(tenant)s"),
     Cause.ACCOUNT_LIMIT: N_("Waiting for the limit of the traffic account"),
     Cause.DECISION: N_("Needs a decision about unconfirmed messages"),
