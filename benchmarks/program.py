@@ -46,6 +46,8 @@ def run(measure: Callable[[], Any], show: Callable[[Any], str] | None = None) ->
         code = 143
         signal.raise_signal(signal.SIGINT)
 
+    # Whoever starts us in the background of a script has us ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, end_like_ctrl_c)
     try:
         figures = measure()

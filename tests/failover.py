@@ -57,7 +57,8 @@ class Loss:
 
     parted: int
     """The standby got nothing from then on."""
-    promoted: int
+    promoting: int
+    """Before it was told to take over: nothing was committed anywhere from ``parted`` until then."""
 
 
 def failover(
@@ -134,12 +135,12 @@ def _lose_the_primary(report: Report, pair: Pair, here: World, cut_off_s: float)
     time.sleep(cut_off_s)  # how long it works on without its standby is the case itself
     pair.primary.kill()
     lost = time.monotonic()
-    pair.fail_over()
-    promoted = time.monotonic_ns()
+    promoting = time.monotonic_ns()
+    pair.fail_over()  # the workers may be sending again before this returns
     report.figures["promoted_after_s"] = round(time.monotonic() - lost, 2)
     report.require("the API comes back by itself", holds=_ready(here))
     report.figures["ready_after_s"] = round(time.monotonic() - lost, 2)
-    return Loss(parted, promoted)
+    return Loss(parted, promoting)
 
 
 def _let_the_lost_one_return(report: Report, pair: Pair, here: World, seconds: float) -> None:
@@ -172,10 +173,10 @@ def _judge(report: Report, here: World, campaign_id: int, loss: Loss, most_in_do
     accepted = here.accepted()
     calls = [call["received_ns"] for call in here.provider_log("/log/calls")]
     quiet_from = loss.parted + int(_ON_ITS_WAY_S * 1e9)
-    uncommitted = sum(quiet_from < received < loss.promoted for received in calls)
-    first = min((each for each in calls if each > loss.promoted), default=loss.promoted)
+    uncommitted = sum(quiet_from < received < loss.promoting for received in calls)
+    first = min((each for each in calls if each > loss.promoting), default=loss.promoting)
     report.figures |= {
-        "sent_again_after_s": round((first - loss.promoted) / 1e9, 2),
+        "sent_again_after_s": round((first - loss.promoting) / 1e9, 2),
         "calls_without_a_commit": uncommitted,
         "total": total,
         "sent": len(sent),

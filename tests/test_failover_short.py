@@ -19,7 +19,7 @@ from tests.failover import failover
 def test_a_promoted_standby_has_all_that_was_acknowledged_and_nobody_gets_it_twice() -> None:
     """What the primary committed in its last second, cut off, was acknowledged to nobody."""
     report = failover(
-        recipients=600, batch_size=10, calls_per_second=20, cut_off_ms=1200, rejoin=False
+        recipients=600, batch_size=10, calls_per_second=20, cut_off_ms=1500, rejoin=False
     )
     assert report.broken == []
 

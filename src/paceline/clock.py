@@ -20,12 +20,16 @@ def iso(milliseconds: int) -> str:
     return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-class Clock(Protocol):
-    """Wall time, steady time, and waiting."""
+class WallClock(Protocol):
+    """Wall time."""
 
     def now_ms(self) -> int:
         """Milliseconds since 1970, UTC. Never goes back, never jumps."""
         ...
+
+
+class Clock(WallClock, Protocol):
+    """Wall time, steady time, and waiting."""
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary moment."""

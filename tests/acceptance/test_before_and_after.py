@@ -145,6 +145,8 @@ async def test_resending_reaches_those_who_failed_and_nobody_a_second_time(
         await w.control(reject_destinations=rejected)
         await w.audience(40)
         campaign_id = await w.draft("Hello {{first_name}}")
+        paced = {"rate_max": 50, "send_window": {"from": "00:00", "until": "23:59"}}
+        assert (await w.call("PATCH", f"/api/campaigns/{campaign_id}", paced)).status == 200
         path = f"/api/campaigns/{campaign_id}/resend"
         early = await post(w, path, {}, status=409)
         assert "completed or cancelled" in early["detail"]
@@ -154,7 +156,7 @@ async def test_resending_reaches_those_who_failed_and_nobody_a_second_time(
         await w.control(reject_destinations=[])
         none = await post(w, path, {"reasons": ["expired"]}, status=422)
         assert none["code"] == "empty_audience"
-        for reasons in (["opted_out"], [], ["so"]):
+        for reasons in (["opted_out"], ["rejected", "opted_out"], [], ["so"]):
             assert (await post(w, path, {"reasons": reasons}, status=422))["errors"]
         child = await post(w, path, {"name": "Once more"}, key="again")
         assert await post(w, path, {"name": "Once more"}, key="again") == child
@@ -164,6 +166,9 @@ async def test_resending_reaches_those_who_failed_and_nobody_a_second_time(
             "Once more",
         )
         assert "rejected" in child["parent_reasons"]
+        assert {name: child[name] for name in paced} == paced
+        counted = await get(w, f"/api/campaigns/{child['id']}/audience")
+        assert (counted["eligible"], counted["suppressed"]) == (9, 1)
         preview = await get(w, f"/api/campaigns/{child['id']}/preview")
         assert preview["audience"]["recipients"] == 9
         await w.enqueue(child["id"])

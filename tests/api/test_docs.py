@@ -74,3 +74,10 @@ async def test_the_page_renders_under_its_policy(api: Api, chromium: str) -> Non
         await browser.close()
     assert complaints == []
     assert [url for url in requested if not url.startswith((api.base, "data:"))] == []
+
+
+async def test_the_description_is_the_same_whoever_asked_before(api: Api) -> None:
+    first = await api.nobody("GET", "/openapi.json")
+    again = await api.nobody("GET", "/openapi.json")
+    assert "Needs the scope" in first.text
+    assert again.text == first.text

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from paceline.api import inbound_limit
-from paceline.api.inbound_limit import InboundLimit
+from paceline.api.inbound_limit import InboundLimit, limit_of
 from paceline.domain.limits import Limit
+from paceline.settings import load
 from paceline.storage.tenants import Caller
 from tests.api.problem_documents import fault_of
 from tests.api.serving import serving
@@ -84,9 +85,16 @@ async def test_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(gate.limit._windows) == 5
 
 
-async def test_zero_is_no_limit_and_by_default_a_dashboard_can_poll() -> None:
-    gate = Gate(None)
-    assert [await gate.ask() for _ in range(1000)] == [(0, 0)] * 1000
+async def test_zero_is_no_limit() -> None:
+    gate = Gate(limit_of(load({"PACELINE_API_RATE_MAX": "0"})))
+    assert [await gate.ask() for _ in range(10_000)] == [(0, 0)] * 10_000
+
+
+async def test_by_default_a_dashboard_can_poll() -> None:
+    gate = Gate(limit_of(load({})))
+    for _ in range(600):  # ten requests a second, for a minute
+        assert await gate.ask() == (0, 0)
+        gate.now_s += 0.1
 
 
 async def test_a_refusal_is_a_problem_document_with_retry_after(database_url: str) -> None:

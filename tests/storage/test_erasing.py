@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from paceline.domain.errors import InvalidInputError
-from paceline.domain.message import MessageStatus, Reason
+from paceline.domain.message import ERASED, MessageStatus, Reason
 from paceline.domain.outcome import Rejected, Rejection
 from paceline.domain.webhook_event import EventType
 from paceline.engine.erased_numbers import ErasedNumbers
@@ -28,6 +28,7 @@ from paceline.storage import (
 )
 from paceline.storage.doubt import Decision
 from paceline.storage.erasing import Erased, StillSendingError
+from paceline.storage.idempotency import Once
 from paceline.storage.schema import batches as batches_table
 from paceline.storage.schema import contacted, erased_numbers, idempotency_keys, metadata
 from paceline.storage.sealing import Sealer
@@ -231,3 +232,15 @@ def test_only_the_tenants_own_person_is_erased(world: World) -> None:
     rival = world.tenant("rival")
     asyncio.run(erase(world.database, rival, anna, NUMBERS, actor="tester"))
     assert [each.phone for each in world.read(contacts.page, world.acme)] == [anna]
+
+
+def test_an_answer_about_a_longer_number_that_begins_alike_stays(world: World) -> None:
+    (anna,) = world.contacts(1)
+    once = Once("theirs", "digest", 201, lambda body: body)
+    kept = f'{{"to":"{anna}5","text":"see {anna}5"}}'
+    world.write(idempotency.run, world.acme, once, lambda _: kept)
+    both = Once("both", "digest", 201, lambda body: body)
+    world.write(idempotency.run, world.acme, both, lambda _: f'{{"text":"{anna}5 or {anna}"}}')
+    erased(world, anna)
+    bodies = {row.key: row.body for row in world.rows(idempotency_keys)}
+    assert bodies == {"theirs": kept, "both": f'{{"text":"{anna}5 or {ERASED}"}}'}

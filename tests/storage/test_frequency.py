@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from paceline.domain.hours import DAY_MS
 from paceline.domain.outcome import NoAnswer, NotSent
 from paceline.domain.verdict import Policy, UnconfirmedPolicy
 from paceline.storage import frequency, outcomes, tenants
@@ -11,8 +12,6 @@ from paceline.storage.batches import Attempt, LostReservationError
 from paceline.storage.schema import contacted
 from paceline.storage.wishes import TooOften, Wish
 from tests.storage.world import LEASE_MS, World
-
-DAY_MS = frequency.DAY_MS
 
 
 def cap(world: World, most: int | None = 1, days: int | None = 7, tenant: int | None = None):

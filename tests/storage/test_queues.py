@@ -121,3 +121,26 @@ async def test_a_preview_looks_through_every_page_and_leaves_out_the_suppressed(
     assert found.reach.recipients == 6
     assert found.recipient is not None
     assert (found.recipient.phone, found.recipient.text) == (phones[0], "Hi Ana")
+
+
+async def test_what_others_have_queued_counts_also_for_who_may_not_see_it(world: World) -> None:
+    world.sending(8, batch_size=1, tenant=world.tenant("beta"))
+    world.contacts(4)
+    campaign = world.draft()
+    alone = await estimate(world, campaign)
+    confined = await previewing.estimate(
+        world.database.of_tenant(world.acme), RULES, world.acme, campaign, whole=world.database
+    )
+    assert alone.eta is not None
+    assert alone.eta.ahead > 0
+    assert confined.eta == alone.eta
+
+
+async def test_a_campaigns_own_speed_without_a_window_is_by_the_second(world: World) -> None:
+    world.contacts(6)
+    quick = replace(RULES, pacing=replace(RULES.pacing, account=Limit(1000, 1000, 0)))
+    campaign = world.draft(rate_max=1)
+    found = await previewing.estimate(world.database, quick, world.acme, campaign)
+    assert found.eta is not None
+    assert (found.eta.bound, found.eta.calls) == (Bound.CAMPAIGN_LIMIT, 3)
+    assert found.eta.ms == 2_000 + CALL_MS

@@ -17,7 +17,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from paceline.domain import segment_text
 from paceline.domain.campaign import CampaignVerb
+from paceline.domain.errors import ConflictError, InvalidInputError
+from paceline.domain.hours import DAY_MS
 from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import Answered, NoAnswer, NotSent, Rejection
 from paceline.domain.verdict import Policy
@@ -26,9 +29,11 @@ from paceline.storage import (
     frequency,
     intents,
     launches,
+    lists,
     opt_outs,
     outcomes,
     postponed,
+    segments,
     suppressions,
     tenants,
     turns,
@@ -412,7 +417,7 @@ def test_forgetting_waits_for_no_intent_and_keeps_none_waiting(world, race):
     world.write(tenants.change, world.acme, {"frequency_max": 1, "frequency_days": 7})
     world.sending(3)
     world.record(world.call(), NotSent("refused"))
-    world.pass_time(8 * frequency.DAY_MS)
+    world.pass_time(8 * DAY_MS)
     batch = world.reserve()
     with race.held(intents.intend, **intent(world, batch)):
         assert race.run(frequency.forget_old).result(PATIENCE_S) == 0
@@ -447,3 +452,29 @@ def test_who_changes_the_hours_finds_all_that_was_put_off_before(world, race):
         race.until_blocked(changing)
     changing.result(PATIENCE_S)
     assert all(row.due_at <= world.now for row in world.rows(batches))
+
+
+def test_a_list_is_not_deleted_beside_a_filter_that_names_it(world, race):
+    made = world.write(lists.create, world.acme, name="vip")
+    wanted = segment_text.parse(f"not in list {made.id}")
+    segment = {"name": "others", "wanted": wanted}
+    with race.held(segments.create, world.acme, **segment):
+        removed = race.run(lists.remove, world.acme, made.id)
+        race.until_blocked(removed)
+    with pytest.raises(ConflictError, match="others"):
+        removed.result(PATIENCE_S)
+    other = world.write(lists.create, world.acme, name="old")
+    wanted = segment_text.parse(f"not in list {other.id}")
+    with race.held(lists.remove, world.acme, other.id):
+        drafted = race.run(
+            campaigns.create,
+            world.acme,
+            account_id=world.main,
+            name="c",
+            text="Hi",
+            sender="Acme",
+            wanted=wanted,
+        )
+        race.until_blocked(drafted)
+    with pytest.raises(InvalidInputError):
+        drafted.result(PATIENCE_S)

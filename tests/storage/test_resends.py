@@ -10,7 +10,8 @@ from sqlalchemy import Connection, delete, update
 
 from paceline.domain.errors import EmptyAudienceError
 from paceline.domain.outcome import Answered, Rejection
-from paceline.storage import campaigns, launches, resends
+from paceline.storage import audience, campaigns, launches, resends
+from paceline.storage.audience import Counted
 from paceline.storage.schema import contacts
 from tests.storage.world import World, phones_of
 
@@ -53,6 +54,15 @@ def test_it_goes_to_those_who_failed_for_one_of_the_reasons_and_to_nobody_else(w
     assert world.counters(child) == {"total": 3, "queued": 3}
     assert world.campaign(child).audience == 3
     assert world.messages(campaign_id=child)[0].contact_id == 2
+
+
+def test_its_audience_is_counted_as_it_will_be_launched(world: World):
+    parent = over(world, rejected=[1, 2])
+    world.contacts(9)
+    child = again(world, parent)
+    assert world.read(audience.count, world.acme, child) == Counted(2, 0, 0)
+    world.suppress(sent_to(world, parent)[1])
+    assert world.read(audience.count, world.acme, child) == Counted(1, 0, 1)
 
 
 def test_who_is_delivered_late_after_the_draft_was_made_is_left_out(world: World):

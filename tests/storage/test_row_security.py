@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, NoResultFound, ProgrammingError
 
@@ -116,6 +118,26 @@ def test_every_table_has_a_policy_or_a_reason_to_have_none():
     with_tenant = {table.name for table in metadata.sorted_tables if "tenant_id" in table.columns}
     assert row_security.policies().keys() >= with_tenant
     assert row_security.policies().keys() | row_security.WITHOUT_POLICY == metadata.tables.keys()
+
+
+@pytest.mark.parametrize("schema", ["Paceline", "My Schema", 'a"b'])
+async def test_the_schema_may_have_any_name(schema, postgres_server):
+    url = postgres_server.create_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    database = Database(sqlalchemy_url(f"{url}{'&' if '?' in url else '?'}schema={quote(schema)}"))
+    try:
+        migrate.upgrade(database)
+        acme, _ = (database.write_now(tenants.keep, name).id for name in ("acme", "beta"))
+        mine = database.of_tenant(acme)
+        assert database.read_now(row_security.why_not) is None
+        table = metadata.tables["tenants"]
+        assert [row.id for row in rows_seen(mine, table)] == [acme]
+        glanced = await mine.glance(lambda c: c.execute(select(table)).all())
+        assert [row.id for row in glanced] == [acme]
+    finally:
+        database.close()
+        postgres_server.drop_database(url)
 
 
 # --- owners that are not superusers

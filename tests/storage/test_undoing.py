@@ -154,6 +154,35 @@ def test_an_import_is_undone_once_and_within_thirty_days(people: People) -> None
     ]
 
 
+def test_too_old_is_too_old_also_before_its_changes_are_forgotten(people: People) -> None:
+    old = people.put("phone", ANNA)
+    people.world.pass_time(31 * DAY_MS)
+    with pytest.raises(ConflictError, match="30 days"):
+        people.undo(old)
+    assert len(people.all()) == 1
+
+
+def test_an_undo_that_began_in_time_may_end_a_day_later(people: People, monkeypatch) -> None:
+    monkeypatch.setattr(undoing, "CHUNK", 1)
+    made = people.put("phone", ANNA, BERT)
+    people.world.pass_time(30 * DAY_MS - 60_000)
+    people.world.write(undoing.undo_some, people.world.acme, made.id)
+    people.world.pass_time(120_000)
+    assert people.world.write(import_history.forget_old) is False
+    assert people.undo(made).removed == 1
+    assert people.all() == []
+
+
+def test_each_part_of_an_undo_is_in_the_audit_log_with_what_it_did(
+    people: People, monkeypatch
+) -> None:
+    monkeypatch.setattr(undoing, "CHUNK", 2)
+    made = people.put("phone", ANNA, BERT, CLEO)
+    people.undo(made)
+    noted = [row for row in people.world.rows(audit_log) if row.action == "import.undo"]
+    assert [row.detail["removed"] for row in noted] == [2, 1]
+
+
 def test_undoing_that_broke_off_goes_on(people: People, monkeypatch) -> None:
     monkeypatch.setattr(undoing, "CHUNK", 2)
     made = people.put("phone", *(f"+30691234567{n}" for n in range(5)))

@@ -62,6 +62,26 @@ def test_all_quarters_of_a_time_are_in_its_hours_and_none_is_twice(
                 "2026-03-29T06:00:00+03:00",
             ],
         ),
+        (
+            "Australia/Lord_Howe",  # put back by half an hour, from 2 to half past 1
+            1_806_761_100_000,
+            [
+                "2027-04-04T01:00:00+11:00",
+                "2027-04-04T01:30:00+11:00",
+                "2027-04-04T02:00:00+10:30",
+                "2027-04-04T03:00:00+10:30",
+            ],
+        ),
+        (
+            "Australia/Lord_Howe",  # and put forward, from 2 to half past 2
+            1_791_038_100_000,
+            [
+                "2026-10-04T01:00:00+10:30",
+                "2026-10-04T01:30:00+10:30",
+                "2026-10-04T03:00:00+11:00",
+                "2026-10-04T04:00:00+11:00",
+            ],
+        ),
     ],
 )
 def test_when_the_clock_is_changed_no_hour_is_lost_or_doubled(

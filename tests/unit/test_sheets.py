@@ -15,6 +15,7 @@ from paceline.domain.errors import InvalidInputError
 from paceline.engine.contact_rows import ContactFile, read_contacts
 from paceline.engine.sheets import archive, cells, rows_of
 from paceline.engine.sheets.writing import csv_text
+from paceline.engine.sheets.xlsx import _MERGED
 
 HEADER = ("Mobile", "First Name", "Town")
 ANNA = (306912345678, "Anna", "Athens")
@@ -222,12 +223,22 @@ def test_a_mapping_of_what_is_not_there_is_refused_with_what_is() -> None:
 # --- what is refused
 
 
+@pytest.mark.timeout(30)
+def test_what_looks_like_merged_cells_without_end_costs_one_look(tmp_path: Path) -> None:
+    endless = b"mergeCell " * 400_000
+    assert _MERGED.findall(endless) == _MERGED.findall(b"<mergeCell " * 400_000) == []
+    assert _MERGED.findall(b'<x:mergeCell ref="B1:C1"/>') == [(b"B", b"1", b"C", b"1")]
+
+
 def test_merged_headers_are_refused_with_their_place(tmp_path: Path) -> None:
     merged = '<mergeCells count="2"><mergeCell ref="D9:E9"/><mergeCell ref="B1:C1"/></mergeCells>'
     book = xlsx(tmp_path, [("phone", "Name"), ANNA], behind=merged)
     assert "merged cells in its header (B1:C1)" in refused(book)
     below = xlsx(tmp_path, [HEADER, ANNA], behind='<mergeCell ref="A2:B2"/>')
     assert len(list(rows_of([below]))) == 2
+    many = [(f"+3069{n:08}", "x" * 1_000) for n in range(5_000)]
+    long = xlsx(tmp_path, [("phone", "Name"), *many], behind=merged)
+    assert "merged cells in its header (B1:C1)" in refused(long), "however much is before them"
     spanned = row("phone").replace(
         "<table:table-cell", '<table:table-cell table:number-columns-spanned="2"'
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paceline.domain.web_address import fault_of, is_public
+from paceline.domain.web_address import fault_of, is_of_own_network, is_public
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,42 @@ def test_the_development_switch_opens_private_networks_and_plain_http() -> None:
     assert fault_of("http://localhost:8000/hook", allow_private=True) is None
     assert fault_of("https://192.168.1.1/", allow_private=True) is None
     assert fault_of("ftp://192.168.1.1/", allow_private=True) is not None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8081",
+        "http://10.1.2.3/",
+        "http://192.168.1.1/",
+        "http://[::1]:8081/",
+        "http://[fd00::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://localhost:8081",
+        "http://simulator:8081/",
+        "http://simulator.internal/",
+        "http://simulator./",
+    ],
+)
+def test_private_addresses_and_names_that_nobody_else_knows_are_our_own(url: str) -> None:
+    assert is_of_own_network(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://8.8.8.8/",
+        "http://[2a00:1450::1]/",
+        "http://[::ffff:8.8.8.8]/",  # mapped, 6to4, Teredo and NAT64 all lead outside
+        "http://[2002:808:808::1]/",
+        "http://[2001:0:808:808::1]/",
+        "http://[64:ff9b::808:808]/",
+        "http://134744072/",  # resolvers read these as 8.8.8.8
+        "http://0x08080808/",
+        "http://example.com/",
+        "http:///",
+        "http://[oops/",
+    ],
+)
+def test_whatever_could_lead_elsewhere_is_not_our_own(url: str) -> None:
+    assert not is_of_own_network(url)

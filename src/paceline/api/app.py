@@ -35,10 +35,9 @@ from paceline.api import (
 )
 from paceline.api.context import SCHEME, Context, documented_key
 from paceline.api.edge import GUARDED, Authentication, BodyLimit, Edge
-from paceline.api.inbound_limit import InboundLimit
+from paceline.api.inbound_limit import InboundLimit, limit_of
 from paceline.api.metrics import Counted, Metrics
 from paceline.api.webhooks import Webhooks
-from paceline.domain.limits import Limit
 from paceline.domain.scope import Scope
 from paceline.engine.adapters import Adapters
 from paceline.engine.erased_numbers import ErasedNumbers
@@ -59,8 +58,13 @@ _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fa
 class _Described(FastAPI):
     """With problem documents in its description."""
 
+    _described: dict[str, Any] | None = None
+
     def openapi(self) -> dict[str, Any]:
         described = super().openapi()
+        if described is self._described:
+            return described
+        self._described = described
         described["components"]["schemas"] |= problems.SCHEMAS
         for methods in described["paths"].values():
             for operation in methods.values():
@@ -121,16 +125,10 @@ def create_app(
     app.router.routes += docs.routes()
     app.router.routes += unsubscribe.routes(database, opt_out_tokens(context.sealer))
     app.add_middleware(BodyLimit, larger=_LARGER)
-    app.add_middleware(InboundLimit, limit=_inbound_limit(settings))
+    app.add_middleware(InboundLimit, limit=limit_of(settings))
     app.add_middleware(Authentication, database=database)
     app.add_middleware(Webhooks, database=database, adapters=adapters, settings=settings, wake=wake)
     return _observable(app, context)
-
-
-def _inbound_limit(settings: Settings) -> Limit | None:
-    if settings.api_rate_max == 0:
-        return None
-    return Limit(settings.api_rate_max, settings.api_rate_window_ms, margin_ms=0)
 
 
 def create_worker_app(

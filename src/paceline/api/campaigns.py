@@ -17,7 +17,6 @@ from paceline.api.context import Context, Ctx, ReadCaller, Repeat, SendCaller
 from paceline.api.messages import Decided, Message, Verdict
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
 from paceline.api.values import (
-    ClockTime,
     GivenFilter,
     Id,
     Moment,
@@ -27,6 +26,7 @@ from paceline.api.values import (
     Short,
     Text,
     Time,
+    TimeOfDay,
     WindowMs,
 )
 from paceline.domain.campaign import FINAL, CampaignStatus
@@ -55,8 +55,8 @@ class SendWindow(Request):
 
     model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
 
-    since: ClockTime = Field(alias="from")
-    until: ClockTime
+    since: TimeOfDay = Field(alias="from")
+    until: TimeOfDay
 
     @classmethod
     def of(cls, row: Any) -> Self | None:
@@ -181,7 +181,7 @@ class Campaign(BaseModel):
         )
 
 
-class Audience(BaseModel):
+class AudienceCount(BaseModel):
     """The three add up to all whom the list and the filter mean."""
 
     eligible: int
@@ -262,10 +262,10 @@ async def get_campaign(campaign_id: PathId, caller: ReadCaller, context: Ctx) ->
 
 
 @router.get("/{campaign_id}/audience")
-async def count_audience(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Audience:
+async def count_audience(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> AudienceCount:
     """Whom it would go to at this moment; of one that has started, by what it started with."""
     counted = await context.database.read(audience.count, caller.tenant_id, campaign_id)
-    return Audience.model_validate(counted, from_attributes=True)
+    return AudienceCount.model_validate(counted, from_attributes=True)
 
 
 @router.patch("/{campaign_id}")

@@ -13,12 +13,13 @@ from paceline.engine import exporting
 from paceline.engine.exporting import Format
 
 router = APIRouter(tags=["people"])
-_MEDIA = {Format.CSV: "text/csv", Format.JSONL: "application/x-ndjson"}
+MEDIA = {Format.CSV: "text/csv; charset=utf-8", Format.JSONL: "application/jsonl"}
+"""What a file of an export says it is."""
 _FILES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
             "text/csv": {"example": "phone,first_name,last_name,city\n+447911123456,Ana,,Leeds\n"},
-            "application/x-ndjson": {
+            "application/jsonl": {
                 "example": '{"phone":"+447911123456","first_name":"Ana","last_name":null,'
                 '"attributes":{"city":"Leeds"}}\n'
             },
@@ -47,6 +48,6 @@ async def export_contacts(
     )
     return StreamingResponse(
         prepared(context.database).text(),
-        media_type=_MEDIA[kind],
+        media_type=MEDIA[kind],
         headers={"Content-Disposition": f'attachment; filename="contacts.{kind}"'},
     )

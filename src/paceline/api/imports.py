@@ -254,7 +254,7 @@ async def _received(request: Request) -> AsyncIterator[Upload]:
             mapping = form.get("mapping")
             yield Upload(
                 uploads[0].file,
-                uploads[0].filename or "",
+                "".join(filter(str.isprintable, uploads[0].filename or "")),
                 mapping if isinstance(mapping, str) else None,
             )
         return

@@ -12,12 +12,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from paceline.api.problems import problem_response
 from paceline.domain import limits
 from paceline.domain.limits import Limit, Window
+from paceline.settings import Settings
 from paceline.storage.tenants import Caller
 
 MOST_WINDOWS = 2_000
 """How many are remembered: those that were used last. A window takes up to 30 kB, and only keys in
 force have any."""
 _READS = frozenset({"GET", "HEAD"})
+
+
+def limit_of(settings: Settings) -> Limit | None:
+    """The limit of each key; None: there is none."""
+    if settings.api_rate_max == 0:
+        return None
+    return Limit(settings.api_rate_max, settings.api_rate_window_ms, margin_ms=0)
 
 
 class InboundLimit:

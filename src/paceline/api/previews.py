@@ -325,7 +325,11 @@ async def preview_campaign(
 async def estimate_campaign(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Estimate:
     """What a draft or scheduled campaign would cost and how long it would take, starting now."""
     found = await previewing.estimate(
-        context.database, context.orders.rules, caller.tenant_id, campaign_id
+        context.database,
+        context.orders.rules,
+        caller.tenant_id,
+        campaign_id,
+        whole=context.whole_database,
     )
     return Estimate.of(found)
 

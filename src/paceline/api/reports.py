@@ -10,6 +10,7 @@ from pydantic.config import JsonDict
 from starlette.responses import StreamingResponse
 
 from paceline.api.context import Ctx, ReadCaller
+from paceline.api.exports import MEDIA
 from paceline.api.money import Amount, amounts_of
 from paceline.api.values import Moment, PathId
 from paceline.domain import hourly
@@ -21,7 +22,6 @@ from paceline.engine.message_exports import export
 
 router = APIRouter(prefix="/campaigns")
 
-_MEDIA = {Format.CSV: "text/csv; charset=utf-8", Format.JSONL: "application/jsonl"}
 _FUNNEL: JsonDict = {
     "audience": 1000,
     "queued": 0,
@@ -170,6 +170,6 @@ async def export_messages(
     name = f"campaign-{campaign_id}.{kind}"
     return StreamingResponse(
         begun.chunks(),
-        media_type=_MEDIA[kind],
+        media_type=MEDIA[kind],
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

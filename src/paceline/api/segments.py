@@ -50,7 +50,7 @@ class Segment(BaseModel):
         return cls.model_validate({**row._mapping, "text": text})  # noqa: SLF001 - SQLAlchemy's public name
 
 
-class Preview(BaseModel):
+class SegmentPreview(BaseModel):
     """Whom a filter means at this moment. ``count`` is without the suppressed; the examples are the
     oldest contacts of these.
     """
@@ -99,12 +99,12 @@ async def list_segments(
 
 
 @router.post("/preview")
-async def preview_filter(body: SegmentFilter, caller: ReadCaller, context: Ctx) -> Preview:
+async def preview_filter(body: SegmentFilter, caller: ReadCaller, context: Ctx) -> SegmentPreview:
     """Count the contacts whom a filter means, and show ten; nothing is kept."""
     wanted = read_filter(body.filter)
     await context.database.read(segments.refuse_unknown, caller.tenant_id, wanted)
     seen = await context.database.read(audience.preview, caller.tenant_id, wanted)
-    return Preview.of(segment_json.write(wanted), seen)
+    return SegmentPreview.of(segment_json.write(wanted), seen)
 
 
 @router.get("/{segment_id}")
@@ -113,12 +113,12 @@ async def get_segment(segment_id: PathId, caller: ReadCaller, context: Ctx) -> S
 
 
 @router.get("/{segment_id}/preview")
-async def preview_segment(segment_id: PathId, caller: ReadCaller, context: Ctx) -> Preview:
+async def preview_segment(segment_id: PathId, caller: ReadCaller, context: Ctx) -> SegmentPreview:
     """Count the contacts whom it means at this moment, and show ten."""
     row = await context.database.read(segments.get, caller.tenant_id, segment_id)
     wanted = segment_json.read(row.filter)
     seen = await context.database.read(audience.preview, caller.tenant_id, wanted)
-    return Preview.of(row.filter, seen)
+    return SegmentPreview.of(row.filter, seen)
 
 
 @router.patch("/{segment_id}")

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
 from paceline.api.context import AdminCaller, Ctx, Repeat
 from paceline.api.pages import Cursor, Limit, Page, id_of, page_of
-from paceline.api.values import Id, Moment, PathId, Request, Short
-from paceline.domain.time_of_day import PATTERN, read_minutes, write_minutes
+from paceline.api.values import (
+    Id,
+    Minutes,
+    Moment,
+    PathId,
+    Permits,
+    Request,
+    Short,
+    TimeOfDay,
+    WindowMs,
+)
+from paceline.domain.time_of_day import read_minutes
 from paceline.engine import operations
+from paceline.engine.tenant_faults import MOST
 from paceline.storage import idempotency, tenants
 
 router = APIRouter(prefix="/tenants")
 
-_MOST = 1_000_000
-_MOST_PER_DAY = 1_000_000_000
-_A_DAY_MS = 86_400_000
-_LONGEST_DAYS = 366
-_TIME_OF_DAY = WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["21:00"]})
 _SHOWN: dict[str, Any] = {
     "id": 1,
     "name": "acme",
@@ -38,23 +44,11 @@ _SHOWN: dict[str, Any] = {
 }
 
 
-def _a_time_of_day(written: str) -> str:
-    read_minutes(written)
-    return written
-
-
-TimeOfDay = Annotated[str, AfterValidator(_a_time_of_day), _TIME_OF_DAY]
-Minutes = Annotated[int, PlainSerializer(write_minutes, return_type=str), _TIME_OF_DAY]
-"""Minutes inside, HH:MM outside."""
-
-
 class Limits(Request):
     """At most ``rate_max`` requests in any ``rate_window_ms``; null: the default again."""
 
-    rate_max: int | None = Field(default=None, ge=1, le=_MOST, strict=True, examples=[20])
-    rate_window_ms: int | None = Field(
-        default=None, ge=1, le=_A_DAY_MS, strict=True, examples=[1000]
-    )
+    rate_max: Permits | None = None
+    rate_window_ms: WindowMs | None = None
 
 
 class TenantChanges(Limits):
@@ -66,16 +60,18 @@ class TenantChanges(Limits):
     sender: Short | None = Field(default=None, min_length=1, examples=["ACME"])
     """Who messages come from that name no sender; null: the traffic account's."""
     daily_cap: int | None = Field(
-        default=None, ge=1, le=_MOST_PER_DAY, strict=True, examples=[50_000]
+        default=None, ge=1, le=MOST["daily_cap"], strict=True, examples=[50_000]
     )
     """Messages that are sent in one day of its time zone; null: any number."""
     quiet_from: TimeOfDay | None = None
     """From when to when, by the recipient's clock, nothing is sent; null: at all times."""
     quiet_until: TimeOfDay | None = None
-    frequency_max: int | None = Field(default=None, ge=1, le=_MOST, strict=True, examples=[3])
+    frequency_max: int | None = Field(
+        default=None, ge=1, le=MOST["frequency_max"], strict=True, examples=[3]
+    )
     """Messages that one person gets in ``frequency_days``; null, both: any number."""
     frequency_days: int | None = Field(
-        default=None, ge=1, le=_LONGEST_DAYS, strict=True, examples=[7]
+        default=None, ge=1, le=MOST["frequency_days"], strict=True, examples=[7]
     )
 
     def columns(self) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from pydantic import (
 
 from paceline.clock import iso
 from paceline.domain.contact import MAX_VALUE, OWN_FIELDS
+from paceline.domain.hours import DAY_MS
 from paceline.domain.segment_text import MAX_TEXT
-from paceline.domain.time_of_day import PATTERN
+from paceline.domain.time_of_day import PATTERN, read_minutes, write_minutes
+from paceline.engine.pace import MOST_PERMITS
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -51,6 +53,12 @@ def _attribute_name(name: str) -> str:
     return name
 
 
+def _time_of_day(written: str) -> str:
+    read_minutes(written)
+    return written
+
+
+_TIME_OF_DAY = WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["21:00"]})
 Moment = Annotated[
     int,
     PlainSerializer(iso, return_type=str),
@@ -74,11 +82,12 @@ GivenFilter = Annotated[
         }
     ),
 ]
-ClockTime = Annotated[str, Field(pattern=PATTERN, examples=["09:00"], max_length=5)]
-"""A time of the day."""
-Permits = Annotated[int, Field(strict=True, ge=1, le=1_000_000, examples=[10])]
-WindowMs = Annotated[int, Field(strict=True, ge=1, le=86_400_000, examples=[1_000])]
 """What ``engine.audiences.read_filter`` reads, and says what is wrong with."""
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day), _TIME_OF_DAY]
+Minutes = Annotated[int, PlainSerializer(write_minutes, return_type=str), _TIME_OF_DAY]
+"""Minutes of a day inside, HH:MM outside."""
+Permits = Annotated[int, Field(strict=True, ge=1, le=MOST_PERMITS, examples=[10])]
+WindowMs = Annotated[int, Field(strict=True, ge=1, le=DAY_MS, examples=[1_000])]
 AttributeName = Annotated[str, AfterValidator(_attribute_name)]
 Id = Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=_LARGEST_ID), BeforeValidator(_digits)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +10,7 @@ import typer
 from paceline.api import previews, reports
 from paceline.api.campaigns import Campaign
 from paceline.api.messages import Message
-from paceline.cli.output import say, say_facts, say_json, say_table
+from paceline.cli.output import say, say_facts, say_json, say_stream, say_table
 from paceline.cli.session import AsJson, TenantName, operator, session
 from paceline.domain.message import MessageStatus, Reason
 from paceline.engine import previewing, reporting
@@ -47,15 +45,12 @@ def preview(
     if as_json:
         say_json(document)
         return
-    audience, recipient, worst = (
-        document["audience"],
-        document["recipient"] or {},
-        document["audience"]["worst"] or {},
-    )
+    audience, recipient = document["audience"], document["recipient"]
+    worst = audience["worst"]
     plain = document["text"]["plain"]
     say_facts(
         {
-            "to": recipient.get("to"),
+            "to": recipient and recipient["to"],
             "text": recipient and recipient["text"]["text"],
             "parts of it": recipient and recipient["text"]["parts"],
             "recipients": audience["recipients"],
@@ -86,15 +81,15 @@ def estimate(
     if as_json:
         say_json(document)
         return
-    eta = document["eta"] or {}
+    eta = document["eta"]
     say_facts(
         {
             "recipients": document["recipients"],
             "parts": document["parts"],
             "cost": _money(document),
             "seconds": eta and eta["duration_ms"] / 1000,
-            "done at": eta.get("done_at"),
-            "decided by": eta.get("bound_by") or document["held_why"],
+            "done at": eta and eta["done_at"],
+            "decided by": eta["bound_by"] if eta else document["held_why"],
         }
     )
 
@@ -206,15 +201,9 @@ def export_messages(
 
         async def write() -> None:
             begun = await export(here.database, sealer, tenant.id, campaign_id, kind, status)
-            await _to_stdout(begun.chunks())
+            await say_stream(chunk.decode() async for chunk in begun.chunks())
 
         asyncio.run(write())
-
-
-async def _to_stdout(chunks: AsyncIterator[bytes]) -> None:
-    async for chunk in chunks:
-        sys.stdout.write(chunk.decode())
-    sys.stdout.flush()
 
 
 def _money(document: dict[str, Any]) -> str:

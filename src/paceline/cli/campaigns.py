@@ -13,11 +13,12 @@ import typer
 from paceline.api.campaigns import Campaign, StatusDocument
 from paceline.cli import campaign_figures
 from paceline.cli.failures import ExitCode, complain
+from paceline.cli.options import NONE, hours_of
 from paceline.cli.output import say, say_facts, say_json, say_table
+from paceline.cli.segments import filter_in
 from paceline.cli.session import AsJson, Session, TenantName, group, session
 from paceline.domain import segment_json
 from paceline.domain.campaign import FINAL, CampaignStatus
-from paceline.engine.audiences import read_text
 from paceline.engine.drafts import NewCampaign
 from paceline.engine.orders import Orders, Shown
 from paceline.engine.waiting import Cause
@@ -36,7 +37,6 @@ campaign = group(
 )
 
 CampaignId = Annotated[int, typer.Argument(metavar="ID", help="The campaign's id.")]
-NONE = "none"
 
 
 def _number(written: str) -> int | str:
@@ -98,7 +98,9 @@ def create(
     ] = None,
     wanted: Annotated[
         str | None,
-        typer.Option("--filter", help="Only whom this filter means, as text or JSON."),
+        typer.Option(
+            "--filter", help="Only whom this filter means, as text or JSON; @FILE reads a file."
+        ),
     ] = None,
     excluded: Annotated[
         list[int] | None,
@@ -137,7 +139,7 @@ def create(
         text=words.rstrip("\n") if text.startswith("@") else words,
         list_id=list_id,
         segment_id=segment,
-        filter=None if wanted is None else segment_json.write(read_text(wanted)),
+        filter=None if wanted is None else segment_json.write(filter_in(wanted)),
         exclude_campaign_ids=excluded or (),
         sender=sender,
         traffic_account_id=account,
@@ -354,10 +356,8 @@ def _window(written: str | None) -> dict[str, str] | None:
     """Hours as the API has them, of hours such as 09:00-20:00."""
     if written is None or written == NONE:
         return None
-    since, dash, until = written.partition("-")
-    if not dash:
-        raise typer.BadParameter("--send-window is two times, such as 09:00-20:00")
-    return {"from": since.strip(), "until": until.strip()}
+    since, until = hours_of(written, "--send-window")
+    return {"from": since, "until": until}
 
 
 def _facts(document: dict[str, Any]) -> dict[str, Any]:

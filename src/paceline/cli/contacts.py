@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +12,7 @@ from paceline.api.erasures import ErasedPerson, PersonalData
 from paceline.api.import_history import Import, ImportUndone
 from paceline.api.imports import ImportPreview, ImportResult
 from paceline.cli.failures import ExitCode
-from paceline.cli.output import say, say_facts, say_json, say_table
+from paceline.cli.output import say, say_facts, say_json, say_stream, say_table
 from paceline.cli.session import AsJson, Session, TenantName, group, operator, session
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.phone import PhoneError, parse
@@ -118,7 +116,7 @@ def show_rejected(import_id: ImportId, tenant_name: TenantName = None) -> None:
     with session() as here:
         tenant_id = here.tenant(tenant_name).id
         made = here.database.read_now(import_history.get, tenant_id, import_id)
-        asyncio.run(_write(rejected(here.database, made)))
+        asyncio.run(say_stream(rejected(here.database, made)))
 
 
 @contact.command("undo")
@@ -151,7 +149,7 @@ def export(
     with session() as here:
         tenant_id = here.tenant(tenant_name).id
         prepared = here.database.read_now(exporting.prepare, tenant_id, kind=kind, list_id=list_id)
-        asyncio.run(_write(prepared(here.database).text()))
+        asyncio.run(say_stream(prepared(here.database).text()))
 
 
 @contact.command("person")
@@ -256,11 +254,6 @@ def _number(here: Session, written: str) -> str:
         return parse(written, here.settings.default_country)
     except PhoneError as error:
         raise InvalidInputError.of("PHONE", error.reason) from None
-
-
-async def _write(pieces: AsyncIterator[str]) -> None:
-    async for piece in pieces:
-        sys.stdout.write(piece)
 
 
 COMMANDS = {"contact": contact}

@@ -12,6 +12,7 @@ from paceline.cli.output import say, say_json, say_table
 from paceline.cli.session import AsJson, TenantName, group, operator, session, values
 from paceline.clock import iso
 from paceline.domain.errors import InvalidInputError
+from paceline.domain.hours import DAY_MS
 from paceline.domain.scope import Scope
 from paceline.engine import keys
 from paceline.engine.keys import GRACE_S, LONGEST_GRACE_S, Giver, NewKey
@@ -30,7 +31,6 @@ key = group(
 )
 KeyId = Annotated[int, typer.Argument(metavar="ID", help="The key's id.")]
 _MOMENTS = ("created_at", "expires_at", "last_used_at", "revoked_at")
-_A_DAY_MS = 86_400_000
 
 
 @key.command("create")
@@ -132,7 +132,7 @@ def _end(connection: Connection, written: str) -> int:
         InvalidInputError: it is neither.
     """
     if days := re.fullmatch(r"([1-9][0-9]{0,4})d", written.strip()):
-        return now(connection) + int(days[1]) * _A_DAY_MS
+        return now(connection) + int(days[1]) * DAY_MS
     try:
         return moment(written, None)
     except InvalidInputError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 
@@ -17,6 +17,13 @@ def say_json(document: Any) -> None:
 def say(line: str) -> None:
     """Print a line for a person."""
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+async def say_stream(pieces: AsyncIterator[str]) -> None:
+    """Write what is made piece by piece, as it is."""
+    async for piece in pieces:
+        sys.stdout.write(piece)
     sys.stdout.flush()
 
 

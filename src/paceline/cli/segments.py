@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from paceline.api.segments import Preview, Segment
+from paceline.api.segments import Segment, SegmentPreview
 from paceline.cli.output import say_facts, say_json, say_table
 from paceline.cli.session import AsJson, TenantName, group, session
 from paceline.domain import segment_json
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.segment import Filter
 from paceline.engine.audiences import read_text
+from paceline.engine.drafts import MAX_NAME
 from paceline.storage import audience, segments
 
 segment = group(
@@ -130,7 +131,7 @@ def preview(
             meant = filter_in(wanted or "")
             here.database.read_now(segments.refuse_unknown, tenant.id, meant)
         seen = here.database.read_now(audience.preview, tenant.id, meant)
-    document = Preview.of(segment_json.write(meant), seen).model_dump(mode="json")
+    document = SegmentPreview.of(segment_json.write(meant), seen).model_dump(mode="json")
     if as_json:
         say_json(document)
         return
@@ -151,8 +152,8 @@ def filter_in(written: str) -> Filter:
 
 
 def _checked(name: str) -> str:
-    if not 0 < len(name.strip()) <= _MAX_NAME:
-        raise InvalidInputError.of("--name", f"must have 1 to {_MAX_NAME} characters")
+    if not 0 < len(name.strip()) <= MAX_NAME:
+        raise InvalidInputError.of("--name", f"must have 1 to {MAX_NAME} characters")
     return name
 
 
@@ -164,5 +165,4 @@ def _show(row: Any, *, as_json: bool) -> None:
         say_facts({name: document[name] for name in _FACTS})
 
 
-_MAX_NAME = 200
 COMMANDS = {"segment": segment}

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from paceline.cli.options import NONE, hours_of
 from paceline.cli.output import say_facts, say_json, say_table
 from paceline.cli.session import AsJson, group, operator, session, values
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.time_of_day import read_minutes, write_minutes
 from paceline.engine import operations
+from paceline.engine.tenant_faults import MOST
 from paceline.storage import tenants
 
 tenant = group(
@@ -47,7 +49,6 @@ FrequencyCap = Annotated[
     str | None,
     typer.Option(help="Messages that one person gets in so many days: 3/7; or none."),
 ]
-_NONE = "none"
 _COLUMNS = (
     "id",
     "name",
@@ -117,6 +118,8 @@ def change(
 ) -> None:
     """Change a tenant; it holds at once. What is left out stays."""
     columns = _columns(timezone, sender, account, daily_cap, quiet_hours, frequency_cap)
+    if not columns:
+        raise typer.BadParameter("say what to change: --timezone, --quiet-hours, …")
     with session() as here:
         known = here.tenant(name)
         row = here.database.write_now(operations.change_tenant, known.id, columns, actor=operator())
@@ -128,12 +131,16 @@ def change(
 def limit_tenant(
     name: Name,
     rate_max: Annotated[
-        int | None, typer.Option("--max", min=1, help="Provider requests in a window.")
+        int | None,
+        typer.Option("--max", min=1, max=MOST["rate_max"], help="Provider requests in a window."),
     ] = None,
     rate_window_ms: Annotated[
         int | None,
         typer.Option(
-            "--window-ms", min=1, max=86_400_000, help="The window's length, in milliseconds."
+            "--window-ms",
+            min=1,
+            max=MOST["rate_window_ms"],
+            help="The window's length, in milliseconds.",
         ),
     ] = None,
     *,
@@ -152,6 +159,7 @@ def limit_tenant(
             {"rate_max": rate_max, "rate_window_ms": rate_window_ms},
             actor=operator(),
         )
+        here.wake_workers()
     _say(changed, as_json=as_json)
 
 
@@ -172,7 +180,7 @@ def _columns(
     if timezone is not None:
         columns["timezone"] = timezone
     if sender is not None:
-        columns["sender"] = None if sender == _NONE else sender
+        columns["sender"] = None if sender == NONE else sender
     if account is not None:
         columns["default_account_id"] = _whole("--account", account)
     if daily_cap is not None:
@@ -185,7 +193,7 @@ def _columns(
 
 
 def _whole(option: str, written: str) -> int | None:
-    if written == _NONE:
+    if written == NONE:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,8}", written):
         raise InvalidInputError.of(option, f"must be a number from 1 on, or none, not “{written}”")
@@ -193,18 +201,14 @@ def _whole(option: str, written: str) -> int | None:
 
 
 def _quiet_hours(written: str) -> dict[str, int | None]:
-    if written == _NONE:
+    if written == NONE:
         return {"quiet_from": None, "quiet_until": None}
-    begin, _, end = written.partition("-")
-    try:
-        return {"quiet_from": read_minutes(begin), "quiet_until": read_minutes(end)}
-    except ValueError:
-        wrong = f"must be written as 21:00-08:00, or none, not “{written}”"
-        raise InvalidInputError.of("--quiet-hours", wrong) from None
+    since, until = hours_of(written, "--quiet-hours")
+    return {"quiet_from": read_minutes(since), "quiet_until": read_minutes(until)}
 
 
 def _frequency_cap(written: str) -> dict[str, int | None]:
-    if written == _NONE:
+    if written == NONE:
         return {"frequency_max": None, "frequency_days": None}
     match = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,2})", written)
     if match is None:

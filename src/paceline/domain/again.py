@@ -17,7 +17,12 @@ USUALLY: Final = (
 )
 """Nothing reached them, and another day or another sender may."""
 
-IF_ASKED: Final = (Reason.CANCELLED, Reason.INVALID_NUMBER, Reason.GIVEN_UP)
+IF_ASKED: Final = (
+    Reason.CANCELLED,
+    Reason.FREQUENCY_CAP,
+    Reason.INVALID_NUMBER,
+    Reason.GIVEN_UP,
+)
 """Somebody wanted it so, or it can hardly help. Whose message was given up may have got it."""
 
 ALLOWED: Final = (*USUALLY, *IF_ASKED)

@@ -23,13 +23,14 @@ def hour_of(moment: int, zone: tzinfo) -> int:
 
 def hours(first: int, last: int, zone: tzinfo) -> Iterator[int]:
     """When each hour began, from that of one moment to that of another, without a gap."""
-    hour = hour_of(first, zone)
-    while hour <= last:
-        yield hour
-        quarter = hour + QUARTER_MS
-        while hour_of(quarter, zone) == hour:
-            quarter += QUARTER_MS
+    before = None
+    # By quarters, and not from one hour's end to the next: where clocks are changed by half an hour
+    # (Lord Howe Island), an hour by the clock begins within the one before.
+    for quarter in range(first - first % QUARTER_MS, last + 1, QUARTER_MS):
         hour = hour_of(quarter, zone)
+        if hour != before:
+            yield hour
+        before = hour
 
 
 def shown(moment: int, zone: tzinfo) -> str:

@@ -23,6 +23,15 @@ _OF_A_CLOUD = (
 _NEVER_PUBLIC = (".localhost", ".local", ".internal", ".test", ".invalid", ".home.arpa")
 """Ends of names that are reserved for networks of one's own (RFC 6761, 6762, 8375, and ICANN's
 ``internal``)."""
+_OWN = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "0.0.0.0/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+        *("100.64.0.0/10", "169.254.0.0/16", "::1/128", "::/128", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Addresses that the internet routes nowhere (RFC 1918, 6598, 3927, 4193, 4291), our own machine's
+among them."""
 _LONGEST = 2_000
 
 
@@ -71,10 +80,13 @@ def is_of_own_network(url: str) -> bool:
     except ValueError:
         return False
     try:
-        ipaddress.ip_address(host)
+        ip = ipaddress.ip_address(host)
     except ValueError:
-        return bool(host) and ("." not in host or host.endswith(_NEVER_PUBLIC))
-    return not is_public(host)
+        # Resolvers read ``134744072`` and ``0x8080808`` as addresses; no name begins so.
+        is_a_name = bool(host) and not host.rpartition(".")[2][:1].isdigit()
+        return is_a_name and ("." not in host or host.endswith(_NEVER_PUBLIC))
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return any(ip in network for network in _OWN if ip.version == network.version)
 
 
 def _is_private_literal(host: str) -> bool:

@@ -132,6 +132,11 @@ def _columns(headers: list[str], mapping: Mapping[str, str | None], row: int) ->
             if each.header and each.field is None and not each.dropped
         ),
         *_named_twice(columns, row),
+        *(
+            Problem("", f"the name of column {number} contains a control character", row)
+            for number, each in enumerate(columns, start=1)
+            if _CONTROL.search(each.header)
+        ),
     ]
     if not any(each.field == _PHONE for each in columns):
         problems.append(Problem(_PHONE, f"is missing: found {found}; expected {_EXPECTED}", row))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 
 from paceline.domain.cost import Price, PriceError, read_currency, read_prefix, read_price
 from paceline.domain.errors import InvalidInputError, Problem
+from paceline.engine.sheets import delimited
 
 COLUMNS = ("prefix", "price", "currency")
 MAX_ROWS = 50_000
@@ -57,20 +56,10 @@ def read_prices(file: bytes) -> list[Price]:
 
 
 def _rows(file: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Rows by number, the header's being 1; cells without the blanks around them."""
     try:
-        text = file.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _unusable("is not UTF-8; save it as CSV UTF-8") from None
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    row = 0
-    try:
-        for row, cells in enumerate(reader, start=1):
-            yield row, [cell.strip() for cell in cells]
-    except csv.Error as error:
-        raise _unusable(f"cannot be read: {error}", row + 1) from None
+        yield from delimited.rows([file])
+    except InvalidInputError as error:
+        raise BadPricesError(error.message, error.problems) from None
 
 
 def _columns(header: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import msgspec
@@ -9,7 +10,7 @@ import phonenumbers
 
 from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.storage import erasing
-from paceline.storage.database import Database
+from paceline.storage.database import AnyRow, Database
 from paceline.storage.erasing import Erased
 
 _PAGE = 5_000
@@ -44,8 +45,12 @@ async def _rejects_with(database: Database, tenant_id: int, phone: str) -> list[
     after = (0, 0)
     while page := await database.read(erasing.rejects_page, tenant_id, after=after, limit=_PAGE):
         after = (page[-1].import_id, page[-1].row)
-        found += [(each.import_id, each.row) for each in page if _holds(each.cells, digits)]
+        found += await asyncio.to_thread(_those_with, page, digits)
     return found
+
+
+def _those_with(page: list[AnyRow], digits: str) -> list[tuple[int, int]]:
+    return [(each.import_id, each.row) for each in page if _holds(each.cells, digits)]
 
 
 def _holds(cells: str, digits: str) -> bool:

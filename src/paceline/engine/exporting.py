@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -42,11 +43,18 @@ class Contacts:
         if self.attributes is not None:
             yield csv_text([[*_FIELDS, *self.attributes]])
         after = 0
-        while rows := await self.database.read(
-            contacts.page, self.tenant_id, after=after, limit=_PAGE, list_id=self.list_id
-        ):
-            yield self._written(rows)
-            after = rows[-1].id
+        while page := await self.database.read(self._page, after):
+            after, written = page
+            yield written
+
+    def _page(self, connection: Connection, after: int) -> tuple[int, str] | None:
+        """Where the next page begins, and this one; None: there is none. Written in the database's
+        thread, so that the event loop is free for others.
+        """
+        rows = contacts.page(
+            connection, self.tenant_id, after=after, limit=_PAGE, list_id=self.list_id
+        )
+        return (rows[-1].id, self._written(rows)) if rows else None
 
     def _written(self, rows: Sequence[AnyRow]) -> str:
         if self.attributes is None:
@@ -88,7 +96,7 @@ async def rejected(database: Database, made: AnyRow) -> AsyncIterator[str]:
         after = (page[-1].row, page[-1].position)
         rows = [list(same) for _, same in itertools.groupby([*held, *page], lambda each: each.row)]
         held = rows.pop()  # its next fault may be on the next page
-        yield csv_text(_reject(faults) for faults in rows)
+        yield await asyncio.to_thread(csv_text, map(_reject, rows))
     if held:
         yield csv_text([_reject(held)])
 

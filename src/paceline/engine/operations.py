@@ -12,7 +12,7 @@ from paceline import providers
 from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError, Problem
 from paceline.domain.verdict import ServerErrorPolicy
 from paceline.engine.drafts import sender_problems
-from paceline.engine.tenant_faults import name_problems, problems_of
+from paceline.engine.tenant_faults import column_problems, name_problems, problems_of
 from paceline.providers.base import Account
 from paceline.storage import accounts, audit_log, inbound_numbers, tenants
 from paceline.storage.database import AnyRow
@@ -48,15 +48,18 @@ def add_tenant(
     """Make a tenant with these columns.
 
     Raises:
-        InvalidInputError: with every fault of the description.
+        InvalidInputError: with every fault of the description; those that lie in its account only
+            if there are no others.
         ConflictError: there is a tenant of this name.
     """
     name = name.strip()
+    refused = "The tenant cannot be made."
+    if problems := (*name_problems(name), *column_problems(values, changed=values)):
+        raise InvalidInputError(refused, problems)
     tenant = tenants.add(connection, name, values, actor=actor)
     # Which accounts it may use is known only now that it is there; a fault undoes the whole.
-    found = problems_of(connection, tenant.id, _columns(tenant), changed=values)
-    if problems := (*name_problems(name), *found):
-        raise InvalidInputError("The tenant cannot be made.", problems)
+    if problems := tuple(problems_of(connection, tenant.id, _columns(tenant), changed=values)):
+        raise InvalidInputError(refused, problems)
     return tenant
 
 

@@ -48,7 +48,7 @@ def values_of(
     for name, most in (("rate_max", MOST_PERMITS), ("rate_window_ms", DAY_MS)):
         if name in given:
             values[name] = given[name]
-            problems += _out_of_range(name, given[name], most)
+            problems += out_of_range(name, given[name], most)
     return values, problems
 
 
@@ -123,6 +123,7 @@ def _minute(written: str) -> int | None:
         return None
 
 
-def _out_of_range(name: str, value: int | None, most: int) -> Iterator[Problem]:
+def out_of_range(name: str, value: int | None, most: int) -> Iterator[Problem]:
+    """A number that is not 1 to ``most``; None is no number."""
     if value is not None and not 1 <= value <= most:
         yield Problem(name, f"must be 1 to {most}")

@@ -7,11 +7,10 @@ others have their turns between, and a large one holds nothing for long.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection
 
 from paceline.domain import eta, opt_out_link
@@ -22,16 +21,16 @@ from paceline.domain.limits import Limit, Window
 from paceline.domain.reach import Reach, Recipient
 from paceline.domain.template import Template, compile_text, written_out
 from paceline.engine.drafts import TOKEN, text_for
+from paceline.engine.rendering import values_of
 from paceline.engine.rules import Rules
 from paceline.settings import Settings
 from paceline.storage import campaigns, launches, lists, prices, queues, suppressions
 from paceline.storage.database import AnyRow, Database
-from paceline.storage.limits import limit_of
+from paceline.storage.limits import limit_of, speed_of
 from paceline.storage.queues import AccountQueue, LaneQueue
 from paceline.storage.schema import campaigns as campaigns_table
 
 _PAGE = 5_000
-_VALUES = msgspec.json.Decoder(dict[str, str | None])
 _ASSUMED_CALL_MS = 300
 """Of a call, on an account that has made none lately."""
 _BEFORE_START = (CampaignStatus.DRAFT, CampaignStatus.SCHEDULED)
@@ -112,8 +111,23 @@ async def preview_text(
     return await _preview(database, SimpleNamespace(**nothing | given), contact_id)
 
 
-async def estimate(database: Database, rules: Rules, tenant_id: int, campaign_id: int) -> Estimate:
+async def estimate(
+    database: Database,
+    rules: Rules,
+    tenant_id: int,
+    campaign_id: int,
+    *,
+    whole: Database | None = None,
+) -> Estimate:
     """What a draft or scheduled campaign would cost and how long it would take, starting now.
+
+    Args:
+        database: where it is.
+        rules: of the installation.
+        tenant_id: whose it is.
+        campaign_id: a draft or scheduled.
+        whole: where the queues of other tenants on its account are to be seen as well, if
+            ``database`` is confined to the tenant. Of them no more than a duration is told.
 
     Raises:
         NotFoundError: this tenant has no such campaign.
@@ -127,7 +141,7 @@ async def estimate(database: Database, rules: Rules, tenant_id: int, campaign_id
             "Its report has its figures."
         )
     reach = await _reach(database, campaign, text_with_empty_token(campaign.text))
-    queue = await database.read(queues.of_account, campaign.account_id, tenant_id)
+    queue = await (whole or database).read(queues.of_account, campaign.account_id, tenant_id)
     held = queue.account.held_why if queue.account.held_at is not None else None
     found = None if held or not reach.recipients else _eta(queue, rules, campaign, reach.recipients)
     return Estimate(reach, found, queue.at, held, _ms_since(began))
@@ -155,7 +169,7 @@ def _one(
 ) -> tuple[Recipient, bool]:
     """One contact's exact text, and whether they have opted out."""
     row = launches.person(connection, campaign, contact_id)
-    values = _VALUES.decode(row.merge_values) if row.merge_values else {}
+    values = values_of(row.merge_values)
     suppressed = suppressions.exists(connection, campaign.tenant_id, row.phone)
     return Recipient(row.id, row.phone, template.render(values)), suppressed
 
@@ -173,7 +187,7 @@ def _count_page(
 ) -> tuple[int, bool]:
     rows, last, more = launches.people(connection, campaign, after=after, limit=_PAGE)
     for row in rows:
-        values = _VALUES.decode(row.merge_values) if row.merge_values else {}
+        values = values_of(row.merge_values)
         reach.add(row.contact_id, row.phone, values)
     return last, more
 
@@ -190,7 +204,8 @@ def _eta(queue: AccountQueue, rules: Rules, campaign: AnyRow, recipients: int) -
     )
     lanes = [_lane(each, rules, size, queue.at) for each in queue.lanes]
     calls = eta.calls_for(recipients, size, rules.launch_chunk or launches.CHUNK)
-    return eta.estimate(account, lanes, campaign.tenant_id, calls, _own_limit(campaign, rules))
+    own = speed_of(campaign, rules.pacing)
+    return eta.estimate(account, lanes, campaign.tenant_id, calls, own)
 
 
 def _lane(lane: LaneQueue, rules: Rules, size: int, at: int) -> eta.Queue:
@@ -202,13 +217,6 @@ def _lane(lane: LaneQueue, rules: Rules, size: int, at: int) -> eta.Queue:
         _used(lane.row, limit_of(lane.row, rules.pacing.tenant), at),
         (*lane.batches, *unwritten),
     )
-
-
-def _own_limit(campaign: AnyRow, rules: Rules) -> Limit | None:
-    """The campaign's own speed."""
-    if campaign.rate_max is None or campaign.rate_window_ms is None:
-        return None
-    return replace(rules.pacing.tenant, max=campaign.rate_max, window_ms=campaign.rate_window_ms)
 
 
 def _used(row: Any, limit: Limit, at: int) -> Used:

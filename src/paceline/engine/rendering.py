@@ -21,7 +21,6 @@ from paceline.storage.loading import LoadedBatch
 from paceline.storage.sealing import Sealer
 
 _VALUES = msgspec.json.Decoder(dict[str, str | None])
-_NO_VALUES: dict[str, str | None] = {}
 
 
 @lru_cache(maxsize=8)
@@ -113,8 +112,13 @@ def exact_text(
     return _text_of(template, merge_values, _token(sealer, message_id) if linked else None)
 
 
+def values_of(merge_values: str | None) -> dict[str, str | None]:
+    """The values of a snapshot, from its JSON text."""
+    return _VALUES.decode(merge_values) if merge_values else {}
+
+
 def _text_of(template: Template, merge_values: str | None, token: str | None) -> str:
-    values = _VALUES.decode(merge_values) if merge_values else _NO_VALUES
+    values = values_of(merge_values)
     return template.render(values if token is None else {**values, TOKEN: token})
 
 

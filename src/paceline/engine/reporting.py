@@ -7,19 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-import msgspec
 from sqlalchemy import Connection
 
 from paceline.domain import parts as counter
+from paceline.domain import zones
 from paceline.domain.campaign import FINAL
 from paceline.domain.cost import Cost
 from paceline.domain.hourly import hour_of, hours
 from paceline.engine.previewing import text_with_empty_token
+from paceline.engine.rendering import values_of
 from paceline.storage import reports
 from paceline.storage.database import AnyRow
 
 _KEPT = 1_000
-_VALUES = msgspec.json.Decoder(dict[str, str | None])
+_MOST_HEADS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,9 @@ class PartsKnown:
         """What is known, or is counted now; ``key``: campaign, messages, digits of a head."""
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = count()
+            found = count()
+            if len(found) <= _MOST_HEADS:  # else prices are by whole numbers, and it is too much
+                self._known[key] = found
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return found
@@ -113,7 +116,7 @@ def report(
     cost = Cost()
     for each in heads:
         cost.add(prices.of(each.head), each.parts, each.messages)
-    zone = ZoneInfo(found.timezone)
+    zone = zones.of_tenant(found.timezone)
     return Report(
         found.campaign,
         found.at,
@@ -133,7 +136,7 @@ def _count(connection: Connection, campaign: AnyRow, digits: int) -> list[_Head]
     taken: Counter[str] = Counter()
     parts: Counter[str] = Counter()
     for alike in reports.taken(connection, campaign.id, digits):
-        values = _VALUES.decode(alike.merge_values) if alike.merge_values else {}
+        values = values_of(alike.merge_values)
         taken[alike.head] += alike.count
         parts[alike.head] += counter.count(template.render(values)).parts * alike.count
     return [_Head(head, taken[head], parts[head]) for head in taken]

@@ -17,6 +17,8 @@ from paceline.storage import campaigns, idempotency, resends, standings
 from paceline.storage.idempotency import Once
 
 _AGAIN = " (again)"
+_AS_BEFORE = ("window_from", "window_until", "rate_max", "rate_window_ms")
+"""How the new one is sent; only the time by which the first had to start is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ async def resend(
         public_url=orders.settings.public_url,
         test=orders.test,
     )
+    values |= {name: getattr(parent, name) for name in _AS_BEFORE}
     if parent.status not in again.FROM:
         raise WrongStateError("resend", parent.status, again.FROM)
 
@@ -93,6 +96,6 @@ def _reasons(asked_for: Sequence[Reason] | None) -> list[str]:
         return [str(reason) for reason in again.USUALLY]
     if not asked_for:
         raise InvalidInputError.of("reasons", "is empty: leave it out, or name some")
-    if Reason.OPTED_OUT in asked_for:
-        raise InvalidInputError.of("reasons", "opted_out: nothing is sent again to who opted out")
+    if never := sorted(set(asked_for) - set(again.ALLOWED)):
+        raise InvalidInputError.of("reasons", f"{', '.join(never)}: for this nothing is sent again")
     return [str(reason) for reason in again.ALLOWED if reason in asked_for]

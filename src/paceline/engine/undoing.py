@@ -10,7 +10,7 @@ from paceline.storage.undoing import Undone
 
 
 async def undo_import(database: Database, tenant_id: int, which: int, *, actor: str) -> Undone:
-    """Undo an import, or the rest of one whose undoing broke off.
+    """Undo an import, or the rest of one whose undoing broke off. Each part is in the audit log.
 
     Raises:
         NotFoundError: this tenant has no such import.
@@ -18,16 +18,16 @@ async def undo_import(database: Database, tenant_id: int, which: int, *, actor: 
     """
     whole = Undone()
     while not whole.finished:
-        some = await database.write(undoing.undo_some, tenant_id, which)
+        some = await database.write(_undo_some, tenant_id, which, actor)
         whole.removed += some.removed
         whole.restored += some.restored
         whole.left_alone += some.left_alone
         whole.finished = some.finished
-    await database.write(_note, tenant_id, which, whole, actor)
     return whole
 
 
-def _note(connection: Connection, tenant_id: int, which: int, undone: Undone, actor: str) -> None:
+def _undo_some(connection: Connection, tenant_id: int, which: int, actor: str) -> Undone:
+    undone = undoing.undo_some(connection, tenant_id, which)
     audit_log.write(
         connection,
         tenant_id=tenant_id,
@@ -38,3 +38,4 @@ def _note(connection: Connection, tenant_id: int, which: int, undone: Undone, ac
         restored=undone.restored,
         left_alone=undone.left_alone.total(),
     )
+    return undone

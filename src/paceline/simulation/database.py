@@ -47,16 +47,10 @@ class SimulatedClock:
 
 
 class _ClockOfRun:
-    """The time of the run that has the database now; nobody waits by it."""
+    """The time of the run that has the database now."""
 
     def __init__(self) -> None:
         self.now_ms: Callable[[], int] = lambda: EPOCH_MS
-
-    def monotonic(self) -> float:
-        raise NotImplementedError
-
-    async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
 
 
 _clock = _ClockOfRun()

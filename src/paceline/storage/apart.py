@@ -25,14 +25,14 @@ def by_region(connection: Connection, batch: ReservedBatch) -> int:
     counters.lock(connection, batch.campaign_id)
     lock_reserved(connection, batch)
     row = connection.execute(_ROW, {"batch": batch.id}).one()
-    by_region: dict[str, list[int]] = defaultdict(list)
+    ids_of_region: dict[str, list[int]] = defaultdict(list)
     for message in connection.execute(_QUEUED, {"batch": batch.id}):
-        by_region[phone.region_of(message.phone) or zones.UNKNOWN].append(message.id)
-    if not by_region:
+        ids_of_region[phone.region_of(message.phone) or zones.UNKNOWN].append(message.id)
+    if not ids_of_region:
         return 0
-    stays, *others = sorted(by_region, key=lambda region: (-len(by_region[region]), region))
+    stays, *others = sorted(ids_of_region, key=lambda region: (-len(ids_of_region[region]), region))
     for region in others:
-        _split_off(connection, row, by_region[region], region)
+        _split_off(connection, row, ids_of_region[region], region)
     connection.execute(_OF_REGION, {"batch": batch.id, "country": stays})
     return len(others)
 

@@ -23,17 +23,13 @@ from paceline.domain import segment_json
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.segment import Filter
 from paceline.storage import campaigns as campaigns_table
-from paceline.storage import segments
+from paceline.storage import resends, segments
 from paceline.storage.database import AnyRow, now
-from paceline.storage.schema import contacts, list_members, messages, suppressions
+from paceline.storage.schema import contacts, list_members, messages
 from paceline.storage.segment_sql import condition_of
+from paceline.storage.suppressions import SUPPRESSED
 
 EXAMPLES = 10
-
-SUPPRESSED = exists().where(
-    suppressions.c.tenant_id == contacts.c.tenant_id, suppressions.c.phone == contacts.c.phone
-)
-"""The condition that a row of ``contacts`` is suppressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,9 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A campaign's audience. The three add up to all whom its list and its filter mean."""
+    """A campaign's audience. The three add up to all whom its list and its filter mean, or whose
+    message in its parent failed and who are still to get one.
+    """
 
     eligible: int
     excluded: int
@@ -132,6 +130,12 @@ def count(connection: Connection, tenant_id: int, campaign_id: int) -> Counted:
         NotFoundError: this tenant has no such campaign.
     """
     campaign = campaigns_table.get(connection, tenant_id, campaign_id)
+    if campaign.parent_id is not None:
+        people = resends.whom(connection, campaign).with_only_columns(
+            func.count(), func.count(case((SUPPRESSED, 1)))
+        )
+        total, suppressed = connection.execute(people).one()
+        return Counted(total - suppressed, 0, suppressed)
     waits = campaign.status in {CampaignStatus.DRAFT, CampaignStatus.SCHEDULED}
     at = campaign.started_at if campaign.started_at and not waits else now(connection)
     return count_of(connection, campaign, at)

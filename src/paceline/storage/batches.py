@@ -156,6 +156,8 @@ _ANY_QUEUED = (
     .correlate(batches)
     .exists()
 )
+QUEUED_OR_DONE = case((_ANY_QUEUED, BatchStatus.QUEUED), else_=BatchStatus.DONE)
+"""What becomes of a batch that is given up: is any of its messages still to be sent?"""
 _GIVE_BACK = (
     update(batches)
     .where(
@@ -164,7 +166,7 @@ _GIVE_BACK = (
         batches.c.status == BatchStatus.RESERVED,
     )
     .values(
-        status=case((_ANY_QUEUED, BatchStatus.QUEUED), else_=BatchStatus.DONE),
+        status=QUEUED_OR_DONE,
         lease_until=None,
         updated_at=bindparam("now"),
     )

@@ -77,6 +77,7 @@ def create(
 
     Raises:
         NotFoundError: this tenant has no such list or segment.
+        InvalidInputError: the filter names lists or campaigns that this tenant does not have.
     """
     if list_id is not None:
         _require_list(connection, tenant_id, list_id)
@@ -85,6 +86,7 @@ def create(
         segments.hold(connection, tenant_id, segment_id)
         rule["segment_id"] = segment_id
     if wanted is not None:
+        segments.hold_lists(connection, tenant_id, wanted)
         rule["filter"] = segment_json.write(wanted)
     if exclude_campaign_ids:
         rule["excluded_campaigns"] = sorted(set(exclude_campaign_ids))
@@ -223,7 +225,8 @@ def set_pace(
         .where(campaigns.c.id == campaign_id, campaigns.c.tenant_id == tenant_id)
         .values(**values, updated_at=now(connection))
     )
-    postponed.look_again(connection, tenant_id, campaign_id)
+    if not {"window_from", "window_until"}.isdisjoint(values):
+        postponed.look_again(connection, tenant_id, campaign_id)
 
 
 def fail(connection: Connection, campaign_id: int, why: str) -> None:
@@ -340,7 +343,8 @@ def _set(connection: Connection, campaign_id: int, status: CampaignStatus, **val
 
 def _require_list(connection: Connection, tenant_id: int, list_id: int) -> None:
     found = select(lists.c.id).where(lists.c.id == list_id, lists.c.tenant_id == tenant_id)
-    if connection.execute(found).first() is None:
+    held = found.with_for_update(read=True, key_share=True)  # it is not deleted meanwhile
+    if connection.execute(held).first() is None:
         raise NotFoundError("list", list_id)
 
 

@@ -43,7 +43,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from paceline.clock import Clock, SystemClock
+from paceline.clock import SystemClock, WallClock
 from paceline.domain.errors import PacelineError
 from paceline.storage.tenant_rows import TenantRows
 from paceline.storage.writers import WriterQueue
@@ -105,7 +105,7 @@ class Database:
             when given (a virtual clock), else ``clock_timestamp()`` counts.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, *, clock: WallClock | None = None) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -291,7 +291,7 @@ class Database:
 
 def now(connection: Connection) -> int:
     """The database's time, milliseconds since 1970. Read it after the locks, not before."""
-    clock: Clock | None = connection.get_execution_options()[_CLOCK]
+    clock: WallClock | None = connection.get_execution_options()[_CLOCK]
     if clock is not None:
         return clock.now_ms()
     milliseconds: int = connection.execute(_POSTGRES_NOW).scalar_one()
@@ -313,7 +313,7 @@ def read_at(connection: Connection, row: AnyRow) -> int:
     """As ``now``, of a row with the column ``READ_AT``: it saves the clock's own way to the server.
     It is the time before the statement waited for any lock, so no permit may be granted by it.
     """
-    clock: Clock | None = connection.get_execution_options()[_CLOCK]
+    clock: WallClock | None = connection.get_execution_options()[_CLOCK]
     return int(row.read_at) if clock is None else clock.now_ms()
 
 
@@ -401,7 +401,7 @@ def _sqlite_engine(
     return engine
 
 
-def _glancing_engine(url: str, clock: Clock | None, size: int, prepare: str) -> Engine:
+def _glancing_engine(url: str, clock: WallClock | None, size: int, prepare: str) -> Engine:
     engine = _postgres_engine(url, size, prepare)
     options: dict[str, Any] = {_CLOCK: clock, "preserve_rowcount": True}
     return engine.execution_options(isolation_level="AUTOCOMMIT", **options)

@@ -11,6 +11,7 @@ when it was sent and what became of it, under what ``domain.message.ERASED`` beg
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from paceline.domain.errors import ConflictError
 from paceline.domain.message import ERASED, BatchStatus, MessageStatus, Reason
 from paceline.storage import audit_log, counters, erased, scouts, suppressions, webhook_events
 from paceline.storage.among import among
+from paceline.storage.batches import QUEUED_OR_DONE
 from paceline.storage.conclusion import fail_messages, lock_batches
 from paceline.storage.database import AnyRow
 from paceline.storage.schema import (
@@ -122,12 +124,10 @@ def finish(
         "tenant": tenant_id,
         "number": phone,
         "named": f'%"{phone}"%',
-        "to_them": f'%"to":"{phone}"%',
-        "about_them": f'%"phone":"{phone}"%',
-        "mentioned": f"%{phone}%",
     }
+    _empty_answers(connection, tenant_id, phone)
     replies = connection.execute(_DELETE_REPLIES, whose).rowcount
-    for statement in (_DELETE_EVENTS, _EMPTY_ANSWERS, _DELETE_CONTACTED, _DELETE_SUPPRESSION):
+    for statement in (_DELETE_EVENTS, _DELETE_CONTACTED, _DELETE_SUPPRESSION):
         connection.execute(statement, whose)
     for which, row in rejects:
         connection.execute(_DELETE_REJECT, {"tenant": tenant_id, "which": which, "number": row})
@@ -235,6 +235,21 @@ def _take_out_of_messages(connection: Connection, theirs: Sequence[AnyRow], phon
     connection.execute(_TAKE_OUT_OF_ATTEMPTS, digits)
 
 
+def _empty_answers(connection: Connection, tenant_id: int, phone: str) -> None:
+    """Empty kept answers to requests about them. The keys stay: a request that only mentions the
+    number, in the text to somebody else, must not be carried out again. A longer number that begins
+    like theirs is another person's.
+    """
+    asked = {"tenant": tenant_id, "mentioned": f"%{phone}%"}
+    theirs = re.compile(re.escape(phone) + "(?![0-9])")
+    for answer in connection.execute(_ANSWERS, asked).all():
+        about_them = any(f'"{name}":"{phone}"' in answer.body for name in ("to", "phone"))
+        instead = '{"erased":true}' if about_them else theirs.sub(ERASED, answer.body)
+        if instead != answer.body:
+            kept = {"tenant": tenant_id, "of_key": answer.key, "instead": instead}
+            connection.execute(_KEEP_ANSWER, kept)
+
+
 _OF = bindparam("number", type_=Text)
 _LOCK_TENANT = select(tenants.c.id).where(tenants.c.id == bindparam("tenant")).with_for_update()
 _SEEN = (
@@ -309,11 +324,6 @@ _FORGET_CHANGES = {
 _FORGET_STAGED = delete(import_rows).where(
     import_rows.c.tenant_id == bindparam("tenant"), import_rows.c.phone == _OF
 )
-_ANY_QUEUED = (
-    select(messages.c.id)
-    .where(messages.c.batch_id == batches.c.id, messages.c.status == MessageStatus.QUEUED)
-    .exists()
-)
 _SETTLE_BATCHES = (
     update(batches)
     .where(
@@ -321,7 +331,7 @@ _SETTLE_BATCHES = (
         batches.c.status.in_((BatchStatus.QUEUED, BatchStatus.RESERVED)),
     )
     .values(
-        status=case((_ANY_QUEUED, BatchStatus.QUEUED), else_=BatchStatus.DONE),
+        status=QUEUED_OR_DONE,
         lease_until=None,
         updated_at=bindparam("now"),
     )
@@ -363,23 +373,17 @@ _DELETE_EVENTS = delete(webhook_events_table).where(
     webhook_events_table.c.payload.like(bindparam("named")),
 )
 _ANSWER = idempotency_keys.c.body
-_EMPTY_ANSWERS = (
+_ANSWERS = select(idempotency_keys.c.key, _ANSWER).where(
+    idempotency_keys.c.tenant_id == bindparam("tenant"), _ANSWER.like(bindparam("mentioned"))
+)
+_KEEP_ANSWER = (
     update(idempotency_keys)
     .where(
-        idempotency_keys.c.tenant_id == bindparam("tenant"), _ANSWER.like(bindparam("mentioned"))
+        idempotency_keys.c.tenant_id == bindparam("tenant"),
+        idempotency_keys.c.key == bindparam("of_key"),
     )
-    .values(
-        body=case(
-            (
-                or_(_ANSWER.like(bindparam("to_them")), _ANSWER.like(bindparam("about_them"))),
-                '{"erased":true}',
-            ),
-            else_=func.replace(_ANSWER, _OF, ERASED),
-        )
-    )
+    .values(body=bindparam("instead"))
 )
-"""Kept answers to requests about them. The keys stay: a request that only mentions the number, in
-the text to somebody else, must not be carried out again."""
 _DELETE_CONTACTED = delete(contacted).where(
     contacted.c.tenant_id == bindparam("tenant"), contacted.c.phone == _OF
 )

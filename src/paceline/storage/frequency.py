@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from paceline.domain.hours import DAY_MS
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.storage import counters, webhook_events
 from paceline.storage.batches import ReservedBatch, lock_reserved
@@ -31,7 +32,6 @@ from paceline.storage.database import AnyRow, now
 from paceline.storage.leaving_out import leave_out, left_in
 from paceline.storage.schema import batches, contacted, messages, tenants
 
-DAY_MS = 86_400_000
 FORGET_AT_ONCE = 5_000
 """Rows that one transaction forgets."""
 

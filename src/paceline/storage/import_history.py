@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from paceline.domain.errors import NotFoundError
+from paceline.domain.hours import DAY_MS
 from paceline.storage.database import AnyRow, is_postgres, now
 from paceline.storage.schema import (
     contacts,
@@ -69,7 +70,7 @@ def begin(
             "tenant_id": tenant_id,
             "import_id": import_id,
             "name": name[:255],
-            "header": _json(header),
+            "header": as_json(header),
             "list_id": list_id,
             "actor": actor[:200],
             "created_at": now(connection),
@@ -89,7 +90,7 @@ def add_rejects(connection: Connection, which: int, rejects: Sequence[Reject]) -
             "position": each.position,
             "column": each.column,
             "reason": each.reason,
-            "cells": None if each.cells is None else _json(each.cells),
+            "cells": None if each.cells is None else as_json(each.cells),
         }
         for each in rejects
     ]
@@ -182,8 +183,14 @@ def rejects(
 
 
 def forget_old(connection: Connection) -> bool:
-    """Forget some changes and rejects of imports that are too old; say whether more are left."""
-    old = select(imports.c.id).where(imports.c.created_at < now(connection) - KEPT_MS)
+    """Forget some changes and rejects of imports that are too old; say whether more are left. One
+    whose undoing has begun is kept a day longer, for its end.
+    """
+    before = now(connection) - KEPT_MS
+    old = select(imports.c.id).where(
+        imports.c.created_at < before,
+        or_(imports.c.undone_at.is_(None), imports.c.created_at < before - DAY_MS),
+    )
     return any(
         [
             _forget_some(connection, import_changes, import_changes.c.contact_id, old),
@@ -228,5 +235,6 @@ def _insert_changes(connection: Connection, rows: Select[Any]) -> None:
     connection.execute(insert(import_changes).from_select(columns, rows))
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """A value as JSON text."""
     return msgspec.json.encode(value).decode()

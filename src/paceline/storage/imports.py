@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     Connection,
     Table,
@@ -88,7 +87,7 @@ def stage(
     whose = {"import_id": import_id, "tenant_id": tenant_id, "created_at": now(connection)}
     if is_postgres(connection):
         # All rows as one parameter: a sixth of the cost of parameters for each.
-        connection.execute(_STAGE_DOCUMENT, {**whose, "rows": _json(rows)})
+        connection.execute(_STAGE_DOCUMENT, {**whose, "rows": import_history.as_json(rows)})
     else:
         # Past SQLAlchemy's handling of parameters, which costs more than the insert itself.
         connection.exec_driver_sql(_STAGE_ROW, [whose | _values(each) for each in rows])
@@ -100,13 +99,9 @@ def _values(contact: StagedContact) -> dict[str, Any]:
         "phone": contact.phone,
         "first_name": contact.first_name,
         "last_name": contact.last_name,
-        "attributes": _json(contact.attributes),
+        "attributes": import_history.as_json(contact.attributes),
         "region": contact.region,
     }
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def merge(

@@ -39,7 +39,7 @@ from paceline.domain.message import BatchStatus, MessageStatus
 from paceline.domain.template import compile_text
 from paceline.domain.webhook_event import EventType
 from paceline.storage import audience, audit_log, by_region, counters, resends, webhook_events
-from paceline.storage.audience import SUPPRESSED, Rule
+from paceline.storage.audience import Rule
 from paceline.storage.batches import BLOCK, new_block, open_lane
 from paceline.storage.campaigns import lock_for, log
 from paceline.storage.database import AnyRow, insert_new, is_postgres, now
@@ -52,6 +52,7 @@ from paceline.storage.schema import (
     messages,
     tenants,
 )
+from paceline.storage.suppressions import SUPPRESSED
 from paceline.storage.timing import is_quiet_sometimes
 
 CHUNK = 5_000

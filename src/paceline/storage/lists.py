@@ -81,7 +81,9 @@ def remove(connection: Connection, tenant_id: int, list_id: int) -> None:
         ConflictError: a campaign that is not fully launched has it as its audience, or a filter
             names it.
     """
-    get(connection, tenant_id, list_id)
+    lock = select(lists.c.id).where(*_of(tenant_id, list_id)).with_for_update()
+    if connection.execute(lock).first() is None:
+        raise NotFoundError("list", list_id)
     segments.refuse_loss(connection, tenant_id, list_id)
     user = connection.execute(_needs(tenant_id, list_id)).first()
     if user is not None:

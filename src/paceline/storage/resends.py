@@ -32,7 +32,11 @@ from sqlalchemy import (
 )
 
 from paceline.domain.message import MessageStatus
-from paceline.storage.schema import campaigns, contacts, messages, suppressions
+from paceline.storage.schema import campaigns, contacts, messages
+from paceline.storage.suppressions import SUPPRESSED
+
+_failed = messages.alias("failed")
+"""A failed message of the parent."""
 
 
 def lock_family(connection: Connection, campaign_id: int) -> None:
@@ -91,36 +95,39 @@ def eligible(
     """Whom to send to, of the parent's failed messages from the one behind ``after`` on: the
     message's id, the contact's, its number and merge values.
     """
-    failed = messages.alias("failed")
     query = (
-        select(
-            failed.c.id,
+        whom(connection, campaign)
+        .with_only_columns(
+            _failed.c.id,
             contacts.c.id.label("contact_id"),
             contacts.c.phone,
             merge_values.label("merge_values"),
             contacts.c.region,
         )
+        .where(_failed.c.id > after, ~SUPPRESSED)
+        .order_by(_failed.c.id)
+    )
+    return query if until is None else query.where(_failed.c.id <= until)
+
+
+def whom(connection: Connection, campaign: Any) -> Select[Any]:
+    """The contacts whom the parent failed to reach, and no other of the family has reached or may
+    yet reach; the suppressed too.
+    """
+    query = (
+        select(contacts.c.id)
+        .select_from(_failed)
         .join(
             contacts,
-            and_(contacts.c.tenant_id == campaign.tenant_id, contacts.c.phone == failed.c.phone),
+            and_(contacts.c.tenant_id == campaign.tenant_id, contacts.c.phone == _failed.c.phone),
         )
         .where(
-            failed.c.campaign_id == campaign.parent_id,
-            failed.c.reason.in_(campaign.parent_reasons),
-            failed.c.status == MessageStatus.FAILED,
-            failed.c.in_doubt.is_(False),
-            failed.c.id > after,
-            ~select(suppressions.c.phone)
-            .where(
-                suppressions.c.tenant_id == contacts.c.tenant_id,
-                suppressions.c.phone == contacts.c.phone,
-            )
-            .exists(),
+            _failed.c.campaign_id == campaign.parent_id,
+            _failed.c.reason.in_(campaign.parent_reasons),
+            _failed.c.status == MessageStatus.FAILED,
+            _failed.c.in_doubt.is_(False),
         )
-        .order_by(failed.c.id)
     )
-    if until is not None:
-        query = query.where(failed.c.id <= until)
     if others := _others(connection, campaign):
         query = query.where(~_reached(others, contacts.c.phone))
     return query

@@ -86,8 +86,8 @@ def install(connection: Connection) -> None:
     if why_not(connection) in {None, NO_ROLE, NOT_A_MEMBER}:
         return
     schema = _schema(connection)
-    connection.exec_driver_sql(f'GRANT USAGE ON SCHEMA "{schema}" TO {ROLE}')
-    connection.exec_driver_sql(f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO {ROLE}')
+    connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {ROLE}")
+    connection.exec_driver_sql(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {ROLE}")
     for each in metadata.sorted_tables:
         if rights := _RIGHTS.get(each.name, "SELECT, INSERT, UPDATE, DELETE"):
             connection.exec_driver_sql(f"GRANT {rights} ON {each.name} TO {ROLE}")
@@ -147,12 +147,13 @@ def confine_session(connection: Connection, tenant_id: int) -> None:
 
 
 def schema_of(connection: Connection) -> str | None:
-    """The schema that the tables are in, if this is on; None: it is off."""
+    """The schema that the tables are in, as a search path has it; None: this is off."""
     return _schema(connection) if why_not(connection) is None else None
 
 
 def _schema(connection: Connection) -> str:
-    schema: str = connection.execute(sql("SELECT current_schema()")).scalar_one()
+    """As it is written in a statement or a search path: in quotes where it needs them."""
+    schema: str = connection.execute(sql("SELECT quote_ident(current_schema())")).scalar_one()
     return schema
 
 

@@ -33,6 +33,7 @@ from sqlalchemy import (
     select,
 )
 
+from paceline.domain.hours import DAY_MS
 from paceline.domain.message import Delivery
 from paceline.domain.segment import (
     DATES,
@@ -52,7 +53,6 @@ from paceline.domain.segment import (
 from paceline.storage.database import is_postgres
 from paceline.storage.schema import contacts, list_members, lists, messages
 
-DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1).toordinal()
 _COMPARE: dict[Operator, Callable[[Any, Any], ColumnElement[Any]]] = {
     Operator.ABOVE: compare.gt,

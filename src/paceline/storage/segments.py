@@ -25,7 +25,7 @@ def create(connection: Connection, tenant_id: int, *, name: str, wanted: Filter)
         InvalidInputError: the filter names lists or campaigns that this tenant does not have.
         ConflictError: the tenant has a segment of this name.
     """
-    refuse_unknown(connection, tenant_id, wanted)
+    hold_lists(connection, tenant_id, wanted)
     at = now(connection)
     values = {
         "tenant_id": tenant_id,
@@ -82,7 +82,7 @@ def change(
     if name is not None:
         values["name"] = name
     if wanted is not None:
-        refuse_unknown(connection, tenant_id, wanted)
+        hold_lists(connection, tenant_id, wanted)
         values["filter"] = segment_json.write(wanted)
     try:
         connection.execute(update(segments).where(*_of(tenant_id, segment_id)).values(**values))
@@ -120,6 +120,20 @@ def hold(connection: Connection, tenant_id: int, segment_id: int) -> None:
     found = connection.execute(lock.with_for_update(read=True, key_share=True)).first()
     if found is None:
         raise NotFoundError("segment", segment_id)
+
+
+def hold_lists(connection: Connection, tenant_id: int, wanted: Filter) -> None:
+    """Keep the lists that a filter names from being deleted until the transaction ends.
+
+    Raises:
+        InvalidInputError: with each list and campaign that there is not.
+    """
+    if named := sorted(lists_in(wanted)):
+        lock = select(lists.c.id).where(lists.c.tenant_id == tenant_id, lists.c.id.in_(named))
+        connection.execute(
+            lock.order_by(lists.c.id).with_for_update(read=True, key_share=True)
+        ).all()
+    refuse_unknown(connection, tenant_id, wanted)
 
 
 def refuse_unknown(connection: Connection, tenant_id: int, wanted: Filter) -> None:

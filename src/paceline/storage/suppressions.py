@@ -16,7 +16,16 @@ from paceline.domain.message import ERASED
 from paceline.storage import audit_log, webhook_events
 from paceline.storage.among import among
 from paceline.storage.database import AnyRow, insert_new, now
-from paceline.storage.schema import messages, suppressions, tenants
+from paceline.storage.schema import contacts, messages, suppressions, tenants
+
+SUPPRESSED = (
+    select(suppressions.c.phone)
+    .where(
+        suppressions.c.tenant_id == contacts.c.tenant_id, suppressions.c.phone == contacts.c.phone
+    )
+    .exists()
+)
+"""The condition that a row of ``contacts`` is suppressed."""
 
 
 class Source(StrEnum):

@@ -79,6 +79,6 @@ class TenantRows:
     def _confined(self) -> Engine:
         with self._making:
             if self._engine is None:
-                as_a_tenant = f'SET ROLE {row_security.ROLE}; SET search_path TO "{self._schema}"'
+                as_a_tenant = f"SET ROLE {row_security.ROLE}; SET search_path TO {self._schema}"
                 self._engine = self._connect(CONNECTIONS, as_a_tenant)
             return self._engine

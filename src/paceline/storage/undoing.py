@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from paceline.domain.errors import ConflictError, NotFoundError
+from paceline.domain.hours import DAY_MS
 from paceline.storage.among import among
 from paceline.storage.database import AnyRow, now
 from paceline.storage.import_history import KEPT_MS
@@ -66,8 +67,9 @@ def undo_some(connection: Connection, tenant_id: int, which: int) -> Undone:
     at = now(connection)
     if not changes and made.undone_at is not None:
         raise ConflictError("This import is undone already.")
-    if not changes and at - made.created_at > KEPT_MS:
-        raise ConflictError("This import is too old: it could be undone for 30 days.")
+    if made.undone_at is None and at - made.created_at > KEPT_MS:
+        days = KEPT_MS // DAY_MS
+        raise ConflictError(f"This import is too old: it could be undone for {days} days.")
     undone = _take_back(connection, made, changes)
     ids = [change.contact_id for change in changes]
     connection.execute(_FORGET, {"which": which, "ids": ids})

@@ -20,8 +20,12 @@ from paceline.engine.sheets.faults import MAX_COLUMNS, MAX_ROWS, too_long, unusa
 _BOOK = "xl/workbook.xml"
 _MOST_TEXTS = 10_000_000
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
-_MERGED = re.compile(rb'mergeCell\s[^>]*?ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
-_END_OF_ROWS = b"sheetData>"
+_MERGED = re.compile(
+    rb'<(?:\w+:)?mergeCell\s[^<>]*?ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"'
+)
+"""One pass over whatever comes: nothing is looked at again from a later beginning."""
+_END_OF_ROWS = re.compile(rb"</(?:\w{1,40}:)?sheetData\s{0,9}>")
+_LONGEST_END = 64
 _MOST_MERGED = 4 << 20
 """Bytes behind the rows in which merged cells are looked for."""
 
@@ -115,7 +119,7 @@ class Workbook:
         row: list[str] = []
         for cell in element.iterchildren("{*}c"):
             place = cell.get("r")
-            column = len(row) if place is None else _column(place.rstrip("0123456789"))
+            column = len(row) if place is None else _column(place.rstrip("0123456789")[:3])
             if text := self._text(cell, texts).strip():
                 # What is far to the right is in the way wherever it is.
                 column = min(column, MAX_COLUMNS)
@@ -224,9 +228,9 @@ def _character(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=1024)
 def _column(letters: str) -> int:
-    """``A`` is 0, ``AA`` is 26."""
+    """``A`` is 0, ``AA`` is 26; at most three letters."""
     place = 0
-    for letter in letters[:3]:
+    for letter in letters:
         place = place * 26 + ord(letter) - 64
     return max(place - 1, 0)
 
@@ -249,9 +253,9 @@ def _behind_rows(archive: Archive, part: str) -> bytes:
     for block in archive.blocks(part):
         if behind is not None:
             behind += block
-        elif (at := (joined := before + block).rfind(_END_OF_ROWS)) >= 0:
-            behind = joined[at:]
+        elif (end := _END_OF_ROWS.search(joined := before + block)) is not None:
+            behind = joined[end.end() :]
         if behind is not None and len(behind) > _MOST_MERGED:
             break
-        before = block[-len(_END_OF_ROWS) :]
+        before = (before + block)[-_LONGEST_END:]
     return behind or b""
