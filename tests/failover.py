@@ -58,7 +58,7 @@ class Loss:
     parted: int
     """The standby got nothing from then on."""
     promoting: int
-    """Before it was told to take over: nothing was committed anywhere from ``parted`` until then."""
+    """It was told to take over then; nothing was committed anywhere since ``parted``."""
 
 
 def failover(
