@@ -66,7 +66,7 @@ def test_the_tenant_binds_alone_and_the_account_when_two_share_it():
 
 
 def test_workers_share_a_limit_and_the_provider_never_sees_more(monkeypatch):
-    two_tenants = Phase(Limit(6, 500, 50), Limit(10, 500, 50), tenants=2)
+    two_tenants = Phase(Limit(6, 500, 100), Limit(10, 500, 100), tenants=2)
     monkeypatch.setitem(limits.PHASES, "account", two_tenants)
     figures = measure("postgres", workers=2, seconds=2.5, names=["account"])
     seen = figures.phases["account"]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +16,7 @@ import psycopg
 import pytest
 
 from paceline.storage.sealing import KEY_FILE, Sealer
+from tests import command_line
 from tests.crash import Installation, provider
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -34,20 +33,8 @@ def run(tmp_path: Path) -> Run:
     """Run `paceline` in an empty folder; keyword arguments are environment variables."""
 
     def paceline(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "paceline", *words],
-            env={
-                "PATH": os.environ["PATH"],
-                "PACELINE_DATA_DIR": str(tmp_path / "data"),
-                **environ,
-            },
-            cwd=tmp_path,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        home = {"PACELINE_DATA_DIR": str(tmp_path / "data")}
+        return command_line.paceline(words, home | environ, cwd=tmp_path, stdin=stdin)
 
     return paceline
 

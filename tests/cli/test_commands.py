@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import command_line
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -21,19 +21,8 @@ def run(tmp_path: Path) -> Run:
     """Run `paceline` in an empty folder; keyword arguments are environment variables."""
 
     def paceline(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "paceline", *words],
-            env={
-                "PATH": os.environ["PATH"],
-                "PACELINE_DATA_DIR": str(tmp_path / "data"),
-                **environ,
-            },
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        home = {"PACELINE_DATA_DIR": str(tmp_path / "data")}
+        return command_line.paceline(words, home | environ, cwd=tmp_path)
 
     return paceline
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,6 +25,7 @@ from paceline.storage import accounts, credentials, inbox, migrate, row_security
 from paceline.storage.database import Database
 from paceline.storage.inbox import InboxRow
 from paceline.storage.sealing import KEY_FILE, Sealer
+from tests import command_line
 from tests.crash import Installation, provider
 from tests.storage.world import World
 
@@ -444,14 +443,8 @@ def test_counters_that_do_not_agree(environ: dict[str, str], long_ago: World) ->
 @pytest.fixture
 def doctor(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def doctor(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "paceline", "doctor", *words],
-            env={"PATH": os.environ["PATH"], "PACELINE_DATA_DIR": str(tmp_path), **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        home = {"PACELINE_DATA_DIR": str(tmp_path)}
+        return command_line.paceline(("doctor", *words), home | environ)
 
     return doctor
 

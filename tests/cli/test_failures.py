@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,20 +18,15 @@ from paceline.engine.imports import import_contacts
 from paceline.settings import sqlalchemy_url
 from paceline.storage import accounts, audit, campaigns, launches, migrate, restart, tenants
 from paceline.storage.database import Database
+from tests import command_line
 from tests.api.serving import ACCOUNT
 from tests.crash import Installation, environ_of, provider
 from tests.postgres import PostgresServer
 
 
 def paceline(home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "paceline", *words],
-        env={"PATH": os.environ["PATH"], "PACELINE_DATA_DIR": str(home / "data"), **environ},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    return command_line.paceline(
+        words, {"PACELINE_DATA_DIR": str(home / "data")} | environ, cwd=home
     )
 
 

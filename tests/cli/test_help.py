@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typer.main import get_command
 
 from paceline.cli.failures import ExitCode
 from paceline.cli.program import VERBS, program
+from tests import command_line
 
 WIDTH = 78
 """Of a terminal of 80 columns, what help may fill: a longer line would wrap after a word or two."""
@@ -65,14 +65,7 @@ def test_the_list_of_commands_and_the_help_of_each_say_the_same(name: str) -> No
 
 
 def paceline(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "paceline", *words],
-        env={"PATH": os.environ["PATH"], "COLUMNS": "80", **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return command_line.paceline(words, {"COLUMNS": "80"} | environ)
 
 
 def test_the_main_help_names_the_exit_statuses_and_where_settings_are_found() -> None:

@@ -25,6 +25,11 @@ CALL_MS = 300
 """What is assumed of an account without calls."""
 
 
+def of_a_known_provider(world: World) -> None:
+    """How many messages fit into one of its calls is known."""
+    world.write(accounts.change, world.main, {"provider": "simulator"})
+
+
 async def estimate(world: World, campaign: int) -> Estimate:
     return await previewing.estimate(world.database, RULES, world.acme, campaign)
 
@@ -124,6 +129,7 @@ async def test_a_preview_looks_through_every_page_and_leaves_out_the_suppressed(
 
 
 async def test_what_others_have_queued_counts_also_for_who_may_not_see_it(world: World) -> None:
+    of_a_known_provider(world)
     world.sending(8, batch_size=1, tenant=world.tenant("beta"))
     world.contacts(4)
     campaign = world.draft()
@@ -137,6 +143,7 @@ async def test_what_others_have_queued_counts_also_for_who_may_not_see_it(world:
 
 
 async def test_a_campaigns_own_speed_without_a_window_is_by_the_second(world: World) -> None:
+    of_a_known_provider(world)
     world.contacts(6)
     quick = replace(RULES, pacing=replace(RULES.pacing, account=Limit(1000, 1000, 0)))
     campaign = world.draft(rate_max=1)
