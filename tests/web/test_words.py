@@ -12,6 +12,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from paceline.domain.campaign import CampaignStatus
+from paceline.domain.eta import Bound
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.outcome import OutcomeKind
 from paceline.domain.role import Role
@@ -58,6 +59,7 @@ def test_a_translation_fills_the_same_places(file: Path) -> None:
         (terms.BATCH, BatchStatus),
         (terms.REASON, Reason),
         (terms.WAITS, Cause),
+        (terms.BOUND, Bound),
         (terms.ROLE, Role),
         (terms.OUTCOME, OutcomeKind),
     ],

@@ -99,6 +99,14 @@ def batches_of(connection: Connection, campaign_id: int, *, limit: int = 100) ->
     return connection.execute(_BATCHES, {"campaign": campaign_id, "most": limit}).all()
 
 
+def reasons(connection: Connection, campaign_id: int) -> Sequence[AnyRow]:
+    """Why messages of a campaign failed (``reason``) and how many (``messages``), most first.
+
+    Only failed messages have a reason, and an index of their own: it alone is read.
+    """
+    return connection.execute(_REASONS, {"campaign": campaign_id}).all()
+
+
 def batch_errors(connection: Connection, tenant_id: int | None, *, limit: int = 20) -> list[AnyRow]:
     """What befell queued and unconfirmed batches at their last try, with how many it befell.
 
@@ -167,6 +175,12 @@ _BATCHES = (
     )
     .order_by(batches.c.status == "queued", batches.c.tries.desc(), batches.c.id)
     .limit(_MOST)
+)
+_REASONS = (
+    select(messages.c.reason, func.count().label("messages"))
+    .where(messages.c.campaign_id == bindparam("campaign"), messages.c.reason.is_not(None))
+    .group_by(messages.c.reason)
+    .order_by(func.count().desc(), messages.c.reason)
 )
 _ERRORS = (
     select(

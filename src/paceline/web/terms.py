@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paceline.domain.campaign import CampaignStatus
+from paceline.domain.eta import Bound
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.role import Role
 from paceline.engine.waiting import Cause
@@ -70,6 +71,13 @@ WAITS: Mapping[str, str] = {
     Cause.ACCOUNT_LIMIT: N_("Waiting for the limit of the traffic account"),
     Cause.DECISION: N_("Needs a decision about unconfirmed messages"),
 }
+BOUND: Mapping[str, str] = {
+    Bound.TURNS: N_("the turns of others on the traffic account"),
+    Bound.TENANT_LIMIT: N_("the limit of %(tenant)s"),
+    Bound.ACCOUNT_LIMIT: N_("the limit of the traffic account"),
+    Bound.CAMPAIGN_LIMIT: N_("its own speed"),
+    Bound.CALLS: N_("how fast the provider answers"),
+}
 ROLE: Mapping[str, str] = {
     Role.VIEWER: N_("Viewer"),
     Role.SENDER: N_("Sender"),
@@ -93,6 +101,7 @@ ALL: Mapping[str, Mapping[str, str]] = {
     "batch": BATCH,
     "reason": REASON,
     "waits": WAITS,
+    "bound": BOUND,
     "role": ROLE,
     "outcome": OUTCOME,
 }
