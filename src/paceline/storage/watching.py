@@ -18,7 +18,9 @@ from sqlalchemy import (
 )
 
 from paceline.domain.campaign import CampaignStatus
+from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import OutcomeKind
+from paceline.storage.among import among_those
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import (
     attempts,
@@ -82,9 +84,27 @@ def throughput(
     )
 
 
+def under_way(connection: Connection, tenant_id: int, *statuses: CampaignStatus) -> list[int]:
+    """A tenant's campaigns of these statuses, newest first: found by their index, however many
+    others there are.
+    """
+    which = {"tenant": tenant_id, "statuses": list(statuses)}
+    return sorted(connection.execute(_OF_STATUS, which).scalars(), reverse=True)
+
+
+def scheduled(connection: Connection, tenant_id: int, *, limit: int) -> Sequence[AnyRow]:
+    """A tenant's campaigns that are to start, the next one first."""
+    return connection.execute(_SCHEDULED, {"tenant": tenant_id, "most": limit}).all()
+
+
 def unsettled(connection: Connection, tenant_id: int, *, limit: int = 20) -> Sequence[AnyRow]:
     """A tenant's campaigns that have messages in doubt, newest first."""
     return connection.execute(_UNSETTLED, {"tenant": tenant_id, "most": limit}).all()
+
+
+def unsettled_singles(connection: Connection, tenant_id: int) -> int:
+    """How many of a tenant's messages without a campaign are unconfirmed."""
+    return connection.execute(_UNSETTLED_SINGLES, {"tenant": tenant_id}).scalar_one()
 
 
 def failing(connection: Connection, tenant_id: int, *, limit: int = 20) -> Sequence[AnyRow]:
@@ -141,15 +161,47 @@ def tries_of(connection: Connection, tenant_id: int, message_id: int) -> Sequenc
 
 _MOST: BindParameter[int] = bindparam("most")
 _TENANT: BindParameter[int] = bindparam("tenant")
+OF_ITS_ACCOUNTS = among_those(
+    campaigns.c.account_id,
+    select(traffic_accounts.c.id).where(
+        or_(traffic_accounts.c.tenant_id.is_(None), traffic_accounts.c.tenant_id == _TENANT)
+    ),
+)
+"""So that the index of account, tenant and status serves: by tenant alone, all that are over would
+be read as well."""
+_OF_STATUS = select(campaigns.c.id).where(
+    OF_ITS_ACCOUNTS,
+    campaigns.c.tenant_id == _TENANT,
+    campaigns.c.status.in_(bindparam("statuses", expanding=True)),
+)
+_SCHEDULED = (
+    select(campaigns.c.id, campaigns.c.name, campaigns.c.scheduled_at)
+    .where(campaigns.c.status == CampaignStatus.SCHEDULED, campaigns.c.tenant_id == _TENANT)
+    .order_by(campaigns.c.scheduled_at, campaigns.c.id)
+    .limit(_MOST)
+)
 _UNSETTLED = (
     select(campaigns.c.id, campaigns.c.name, campaigns.c.status, campaigns.c.unconfirmed)
-    .where(campaigns.c.tenant_id == _TENANT, campaigns.c.unconfirmed > 0)
+    .where(
+        OF_ITS_ACCOUNTS,
+        campaigns.c.tenant_id == _TENANT,
+        campaigns.c.status.in_(
+            (CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.CANCELLED)
+        ),
+        campaigns.c.unconfirmed > 0,
+    )
     .order_by(campaigns.c.id.desc())
     .limit(_MOST)
+)
+_UNSETTLED_SINGLES = select(func.count()).where(
+    batches.c.campaign_id.is_(None),
+    batches.c.status == BatchStatus.UNCONFIRMED,
+    batches.c.tenant_id == _TENANT,
 )
 _FAILING = (
     select(campaigns.c.id, campaigns.c.name, campaigns.c.failed, campaigns.c.processed)
     .where(
+        OF_ITS_ACCOUNTS,
         campaigns.c.tenant_id == _TENANT,
         campaigns.c.status.in_((CampaignStatus.SENDING, CampaignStatus.PAUSED)),
         campaigns.c.failed > 0,

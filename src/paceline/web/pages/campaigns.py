@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
@@ -22,15 +22,14 @@ from paceline.domain.errors import (
 from paceline.domain.eta import Eta
 from paceline.domain.role import Role
 from paceline.engine import previewing
-from paceline.engine.orders import Orders, Shown
+from paceline.engine.orders import Orders
 from paceline.engine.readings import Readings
 from paceline.engine.watched import Seen
 from paceline.storage import campaigns, watching
 from paceline.storage.database import AnyRow, DatabaseUnreachableError
 from paceline.storage.doubt import Decision
-from paceline.storage.limits import Pacing
 from paceline.storage.watching import Throughput
-from paceline.web.pages.lanes import Lane
+from paceline.web.pages.live import Live
 from paceline.web.pages.speed import Speed
 from paceline.web.site import Site
 from paceline.web.visits import Visit
@@ -43,7 +42,7 @@ _LASTS_S = 300.0
 _LOOK_BACK_EVERY_S = 4.5
 """Pages ask every five seconds; a million failures take PostgreSQL a third of one to count."""
 _HISTORY_STEPS, _HISTORY_STEP_MS = 60, 5_000
-_BATCHES = 20
+_BATCHES = 8
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -75,30 +74,6 @@ def routes(site: Site) -> list[BaseRoute]:
             for verb, order in orders.items()
         ),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """A campaign at one moment, with both limits."""
-
-    shown: Shown
-    at: int
-    tenant: Lane
-    account: Lane
-    account_name: str
-    error: PacelineError | None = None
-    """Why an order that was just given was not carried out."""
-
-    @classmethod
-    def of(cls, seen: Seen, pacing: Pacing) -> Self:
-        standing = seen.standing
-        return cls(
-            seen.shown,
-            standing.at,
-            Lane.of(standing.tenant, pacing.tenant, standing.at),
-            Lane.of(standing.account, pacing.account, standing.at),
-            standing.account.name,
-        )
 
 
 @dataclass(frozen=True, slots=True)
