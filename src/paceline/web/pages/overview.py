@@ -97,16 +97,16 @@ class _Overview:
         self._hours: Readings[int, LastHour] = Readings(self._look_back, good_for_s=_HOUR_EVERY_S)
 
     async def page(self, visit: Visit) -> Response:
-        tenant_id = visit.who.tenant_id
-        now, hour = await asyncio.gather(
-            self._nows.latest(tenant_id), self._hours.latest(tenant_id)
-        )
+        now, hour = await asyncio.gather(self._now(visit), self._hours.latest(visit.who.tenant_id))
         return visit.page("overview.html", now=now, hour=hour)
 
     async def now(self, visit: Visit) -> Response:
         """The part that changes."""
-        now = await self._nows.latest(visit.who.tenant_id)
-        return visit.page("overview_now.html", now=now)
+        return visit.page("overview_now.html", now=await self._now(visit))
+
+    async def _now(self, visit: Visit) -> Now | None:
+        """Of a crowd, some get one that is a little old; whoever comes back gets a new one."""
+        return await self._nows.of(visit.who.tenant_id, to=visit.secret)
 
     async def hour(self, visit: Visit) -> Response:
         """The charts."""
