@@ -72,6 +72,11 @@ class Now:
     troubles: Troubles
 
     @property
+    def accounts(self) -> dict[str, Lane]:
+        """The limits of the traffic accounts that something is sent on, by their names."""
+        return {each.account_name: each.account for each in self.sending}
+
+    @property
     def waiting(self) -> list[Live]:
         """Campaigns that a limit or the time of the day holds up for a while."""
         return [each for each in self.sending if self._is_held_up(each)]
