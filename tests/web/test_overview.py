@@ -160,7 +160,14 @@ def attempt(connection: Connection, tenant_id: int, campaign_id: int | None, siz
     row |= {"batch_id": batch, "fence": 1, "generation": 0, "size": size}
     connection.execute(
         insert(attempts),
-        {**row, "worker": "w", "started_at": at, "send_by": at, "outcome": "answered"},
+        {
+            **row,
+            "worker": "w",
+            "started_at": at,
+            "send_by": at,
+            "finished_at": at,
+            "outcome": "answered",
+        },
     )
 
 

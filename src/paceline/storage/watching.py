@@ -127,24 +127,6 @@ def reasons(connection: Connection, campaign_id: int) -> Sequence[AnyRow]:
     return connection.execute(_REASONS, {"campaign": campaign_id}).all()
 
 
-def batch_errors(connection: Connection, tenant_id: int | None, *, limit: int = 20) -> list[AnyRow]:
-    """What befell queued and unconfirmed batches at their last try, with how many it befell.
-
-    Args:
-        connection: of a read.
-        tenant_id: whose; None: everybody's.
-        limit: the most frequent ones.
-    """
-    query = _ERRORS if tenant_id is None else _ERRORS.where(batches.c.tenant_id == tenant_id)
-    return list(connection.execute(query, {"most": limit}))
-
-
-def workers(connection: Connection, *, within_ms: int) -> list[AnyRow]:
-    """Who has made calls lately: name, calls, messages, and when it last did."""
-    since = now(connection) - within_ms
-    return list(connection.execute(_WORKERS, {"since": since}))
-
-
 def accounts_in_trouble(connection: Connection, tenant_id: int) -> list[AnyRow]:
     """The accounts that a tenant may use and that send nothing at the moment."""
     return list(connection.execute(_TROUBLED, {"tenant": tenant_id, "now": now(connection)}))
@@ -236,28 +218,6 @@ _REASONS = (
     .where(messages.c.campaign_id == bindparam("campaign"), messages.c.reason.is_not(None))
     .group_by(messages.c.reason)
     .order_by(func.count().desc(), messages.c.reason)
-)
-_ERRORS = (
-    select(
-        batches.c.error,
-        func.count().label("batches"),
-        func.sum(batches.c.size).label("messages"),
-    )
-    .where(batches.c.error.is_not(None), batches.c.status.in_(("queued", "unconfirmed")))
-    .group_by(batches.c.error)
-    .order_by(func.count().desc())
-    .limit(_MOST)
-)
-_WORKERS = (
-    select(
-        attempts.c.worker,
-        func.count().label("calls"),
-        func.sum(attempts.c.size).label("messages"),
-        func.max(attempts.c.started_at).label("last_at"),
-    )
-    .where(attempts.c.started_at >= bindparam("since"))
-    .group_by(attempts.c.worker)
-    .order_by(attempts.c.worker)
 )
 _TROUBLED = (
     select(traffic_accounts)
