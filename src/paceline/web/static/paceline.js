@@ -116,10 +116,9 @@ function onClick(event) {
 }
 
 document.addEventListener("click", onClick);
-document.addEventListener("DOMContentLoaded", () => {
-  if (window.htmx) htmx.createEventSource = openStream;
-  drawCharts(document);
-});
+// Before htmx looks at the page, which it does when all of it is there.
+if (window.htmx) htmx.createEventSource = openStream;
+document.addEventListener("DOMContentLoaded", () => drawCharts(document));
 document.addEventListener("visibilitychange", restOrGoOn);
 document.addEventListener("keydown", onKey);
 document.addEventListener("change", onChange);
