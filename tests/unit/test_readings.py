@@ -121,3 +121,52 @@ async def test_who_is_given_up_takes_the_look_from_nobody(source, readings):
     await asyncio.sleep(0)
     source.open.set()
     assert await other == 1
+
+
+APART_S = 0.1
+
+
+async def test_all_who_follow_share_each_look_and_are_told_each_reading(source):
+    readings = Readings(source, good_for_s=APART_S / 2, apart_s=APART_S)
+    began = asyncio.get_running_loop().time()
+
+    async def followed() -> list[int]:
+        told: list[int] = []
+        async for number in readings.follow("a"):
+            told.append(number)
+            if number == 4:
+                break
+        return told
+
+    following = []
+    for _ in range(20):
+        following.append(asyncio.create_task(followed()))
+        await asyncio.sleep(APART_S / 15)  # they come one after another, over more than one look
+    first = await following[0]
+    assert first == sorted(set(first)) == [1, 2, 3, 4]
+    for told in await asyncio.gather(*following):
+        assert set(told) == set(range(told[0], 5))
+    assert source.looks == 4
+    assert asyncio.get_running_loop().time() - began > 3 * APART_S * 0.9
+
+
+async def test_the_latest_is_not_looked_for_again_while_it_is_the_latest(source):
+    readings = Readings(source, good_for_s=APART_S / 2, apart_s=APART_S)
+    assert [await readings.latest("a") for _ in range(3)] == [1, 1, 1]
+    await asyncio.sleep(APART_S * 0.75)
+    assert await readings.latest("a") == 1
+    assert await readings.of("a") == 2, "for those who ask with `of` it was too old"
+    await asyncio.sleep(APART_S * 1.1)
+    assert await readings.latest("a") == 3
+
+
+async def test_who_follows_is_let_go_when_it_is_gone_and_told_of_a_failure(source):
+    readings = Readings(source, good_for_s=APART_S, apart_s=APART_S)
+    told = []
+    async for number in readings.follow("a"):
+        told.append(number)
+        source.gone = True
+    assert told == [1]
+    source.gone, source.error = False, ValueError("broken")
+    with pytest.raises(ValueError, match="broken"):
+        await anext(readings.follow("a"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from paceline.web.pages import campaigns as campaign_pages
+from paceline.web.visits import Visit
 from tests.acceptance.world import World, world
 from tests.web.browsing import (
     NARROW,
@@ -47,22 +50,104 @@ async def figure(page: Page, name: str) -> int:
     return int(text.replace(",", ""))
 
 
+async def slow(here: World, people: int) -> int:
+    """A campaign that is sending one batch a second."""
+    await here.audience(people)
+    campaign = await here.draft()
+    await here.call("PATCH", f"/api/campaigns/{campaign}", {"rate_max": 1})
+    await here.enqueue(campaign)
+    return campaign
+
+
 async def test_a_campaign_is_watched_paused_resumed_and_seen_to_its_end(
     here: World, browser: Browser, complaints: Complaints
 ) -> None:
-    campaign = await here.started(1000)
+    campaign = await slow(here, 1000)
     _, page = await signed_in(browser, here, complaints)
     await page.get_by_role("link", name="Campaigns", exact=True).click()
     await page.get_by_role("link", name="Spring").click()
-    await page.get_by_role("button", name="Pause").click()
+    # The focus stays where it is while figures come, so that the keyboard can be used.
+    await page.locator("#do-pause").focus()
+    before = await figure(page, "sent")
+    await expect(page.locator("#sent")).not_to_have_text(str(before))
+    await page.keyboard.press("Enter")
     await expect(page.locator("#live .badge").first).to_have_text("Paused")
-    paused_at = await figure(page, "processed")
-    assert paused_at < 1000
+    assert await figure(page, "processed") < 1000
+    await page.get_by_label("Calls at most").fill("many")
+    await page.get_by_role("button", name="Change").click()
+    await expect(page.locator("#wrong-rate_max")).to_contain_text("whole number")
+    await page.get_by_label("Calls at most").fill("")
+    await page.get_by_role("button", name="Change").click()
+    await expect(page.get_by_text("It holds from the next call on.")).to_be_visible()
     await page.get_by_role("button", name="Resume").click()
     await expect(page.locator("#live .badge").first).to_have_text("Completed", timeout=30_000)
     assert await figure(page, "sent") == 1000
     assert await figure(page, "processed") == 1000
     assert (await here.status(campaign))["metrics"]["sent"] == 1000
+    assert [each for each in complaints.found if "422" not in each] == []
+
+
+HIDE = """
+(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+
+class Streams:
+    """The dashboard's streams that the server has open."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self._changed = asyncio.Condition()
+
+    async def change(self, by: int) -> None:
+        async with self._changed:
+            self.open += by
+            self._changed.notify_all()
+
+    async def become(self, count: int) -> None:
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: self.open == count)
+
+
+@pytest.fixture
+async def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
+    found = Streams()
+    events = campaign_pages._Campaigns._events
+
+    async def noted(pages: Any, visit: Visit) -> AsyncIterator[str]:
+        await found.change(1)
+        try:
+            async for each in events(pages, visit):
+                yield each
+        finally:
+            await asyncio.shield(found.change(-1))
+
+    monkeypatch.setattr(campaign_pages._Campaigns, "_events", noted)
+    return found
+
+
+async def test_a_tab_has_one_stream_none_while_it_is_hidden_and_catches_up(
+    here: World, browser: Browser, complaints: Complaints, streams: Streams
+) -> None:
+    campaign = await slow(here, 5000)
+    _, page = await signed_in(browser, here, complaints)
+    await page.goto(f"{complaints.base}/campaigns/{campaign}")
+    await streams.become(1)
+    await page.evaluate(HIDE, True)
+    await streams.become(0)
+    await here.call("POST", f"/api/campaigns/{campaign}/pause")
+    assert await page.locator("#live .badge").first.inner_text() == "Sending"
+    await page.evaluate(HIDE, False)
+    await expect(page.locator("#live .badge").first).to_have_text("Paused")
+    await streams.become(1)
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.locator("#live .badge").first).to_have_text("Sending")
+    await streams.become(1)
+    await page.goto(f"{complaints.base}/campaigns")
+    await streams.become(0)
     assert complaints.found == []
 
 

@@ -12,10 +12,12 @@ import pytest
 from babel.messages.pofile import read_po
 
 from paceline.domain.campaign import CampaignStatus
+from paceline.domain.eta import Bound
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.outcome import OutcomeKind
 from paceline.domain.role import Role
 from paceline.engine.waiting import Cause
+from paceline.storage.at_work import Place
 from paceline.web import terms
 from paceline.web.languages import FOLDER, languages, preferred
 from tests.web.test_pages import PAGES, started
@@ -58,6 +60,8 @@ def test_a_translation_fills_the_same_places(file: Path) -> None:
         (terms.BATCH, BatchStatus),
         (terms.REASON, Reason),
         (terms.WAITS, Cause),
+        (terms.BOUND, Bound),
+        (terms.PLACE, Place),
         (terms.ROLE, Role),
         (terms.OUTCOME, OutcomeKind),
     ],

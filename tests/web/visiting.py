@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -95,14 +95,16 @@ class House:
 
 
 @asynccontextmanager
-async def house(database_url: str, **environ: str) -> AsyncIterator[House]:
+async def house(
+    database_url: str, *, worker_state: Callable[[], str | None] | None = None, **environ: str
+) -> AsyncIterator[House]:
     database = Database(sqlalchemy_url(database_url))
     migrate.upgrade(database)
     settings = load(
         {"PACELINE_DEFAULT_COUNTRY": "GB", "PACELINE_SECRET": "a secret of the house", **environ}
     )
     account = await database.write(accounts.keep, name="main", values=ACCOUNT)
-    app = create_app(database, settings, wake=lambda: None)
+    app = create_app(database, settings, wake=lambda: None, worker_state=worker_state)
     context: Context = app.state.context
     add_dashboard(app)
     async with listening(app) as base:

@@ -45,6 +45,7 @@ from paceline.engine.interpreter import keep_the_event_loop_quick
 from paceline.engine.orders import Orders
 from paceline.engine.rendering import opt_out_tokens
 from paceline.engine.rules import Rules
+from paceline.engine.watched import watched
 from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import sealer_of
@@ -148,14 +149,14 @@ def _context(
     worker_state: Callable[[], str | None] | None,
 ) -> Context:
     def changed() -> None:
-        statuses.forget()
+        campaigns_watched.forget()
         wake()
 
     orders = Orders(database, settings, wake=changed)
-    statuses = campaigns.statuses(orders)
+    campaigns_watched = watched(orders)
     sealer = sealer_of(settings)
     erased = ErasedNumbers(lambda: sealer)
-    return Context(database, settings, sealer, orders, statuses, erased, worker_state)
+    return Context(database, settings, sealer, orders, campaigns_watched, erased, worker_state)
 
 
 def _observable(app: FastAPI, context: Context) -> FastAPI:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -29,24 +28,22 @@ from paceline.api.values import (
     TimeOfDay,
     WindowMs,
 )
-from paceline.domain.campaign import FINAL, CampaignStatus
+from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import NotFoundError
 from paceline.domain.message import MessageStatus, Reason
 from paceline.domain.time_of_day import write_minutes
 from paceline.engine.audiences import MAX_EXCLUDED
 from paceline.engine.drafts import NewCampaign as Description
 from paceline.engine.orders import Enqueued as EnqueuedCampaign
-from paceline.engine.orders import Orders, Shown
-from paceline.engine.readings import Readings
+from paceline.engine.orders import Shown
 from paceline.engine.schedule import local
 from paceline.engine.waiting import Cause
+from paceline.engine.watched import Seen
 from paceline.storage import audience, campaigns, messages
 from paceline.storage.database import DatabaseUnreachableError
 
 router = APIRouter(prefix="/campaigns")
 
-_SHARED_FOR_S = 0.25
-_LOOK_EVERY_S = 0.5
 _KEEP_ALIVE_S = 15.0
 
 
@@ -339,19 +336,14 @@ async def status_of(
     """Where it stands. Who polls alone always gets a fresh reading; of a crowd that polls the same
     campaign, some get one that is up to a quarter of a second old.
     """
-    document = await context.statuses.of((caller.tenant_id, campaign_id), to=request.client)
-    return Response(document, media_type="application/json")
+    seen = await context.watched.of((caller.tenant_id, campaign_id), to=request.client)
+    if seen is None:  # pragma: no cover - looking raises NotFoundError
+        raise NotFoundError("campaign", campaign_id)
+    return Response(seen.once(_document), media_type="application/json")
 
 
-def statuses(orders: Orders) -> Readings[tuple[int, int], bytes]:
-    """The status documents, by tenant's and campaign's id."""
-
-    async def read(whose: tuple[int, int]) -> bytes:
-        tenants_orders = orders.by(database=orders.database.of_tenant(whose[0]))
-        shown = await tenants_orders.campaign(*whose)
-        return StatusDocument.of(shown).model_dump_json().encode()
-
-    return Readings(read, good_for_s=_SHARED_FOR_S)
+def _document(seen: Seen) -> str:
+    return StatusDocument.of(seen.shown).model_dump_json()
 
 
 @router.get("/{campaign_id}/messages")
@@ -390,31 +382,25 @@ async def events(campaign_id: PathId, caller: ReadCaller, context: Ctx) -> Strea
     """Server-sent events: the status document as ``status`` whenever it has changed, and ``end``
     when nothing will change any more.
     """
-    first = await context.orders.campaign(caller.tenant_id, campaign_id)
-    stream = _events(context, caller.tenant_id, first)
-    return StreamingResponse(stream, media_type="text/event-stream")
+    whose = (caller.tenant_id, campaign_id)
+    await context.watched.latest(whose)
+    return StreamingResponse(_events(context, whose), media_type="text/event-stream")
 
 
-async def _events(context: Context, tenant_id: int, shown: Shown) -> AsyncIterator[str]:
+async def _events(context: Context, whose: tuple[int, int]) -> AsyncIterator[str]:
     last = ""
     spoke = time.monotonic()
-    while True:
-        document = StatusDocument.of(shown).model_dump_json()
-        if document != last:
-            yield f"event: status\ndata: {document}\n\n"
-            last, spoke = document, time.monotonic()
-        elif time.monotonic() - spoke >= _KEEP_ALIVE_S:
-            yield ": still here\n\n"
-            spoke = time.monotonic()
-        if _is_final(shown.campaign):
-            yield "event: end\ndata: {}\n\n"
-            return
-        await asyncio.sleep(_LOOK_EVERY_S)
-        try:
-            shown = await context.orders.campaign(tenant_id, shown.campaign.id)
-        except (DatabaseUnreachableError, NotFoundError):
-            return  # the client connects again, and is told then
-
-
-def _is_final(campaign: Any) -> bool:
-    return campaign.status in FINAL and campaign.queued == 0
+    try:
+        async for seen in context.watched.follow(whose):
+            document = seen.once(_document)
+            if document != last:
+                yield f"event: status\ndata: {document}\n\n"
+                last, spoke = document, time.monotonic()
+            elif time.monotonic() - spoke >= _KEEP_ALIVE_S:
+                yield ": still here\n\n"
+                spoke = time.monotonic()
+            if seen.over:
+                yield "event: end\ndata: {}\n\n"
+                return
+    except (DatabaseUnreachableError, NotFoundError):
+        return  # the client connects again, and is told then

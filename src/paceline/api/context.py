@@ -16,8 +16,8 @@ from paceline.domain.errors import InvalidInputError
 from paceline.domain.scope import Scope, ScopeMissingError
 from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.orders import Orders
-from paceline.engine.readings import Readings
 from paceline.engine.reporting import PartsKnown
+from paceline.engine.watched import Watched
 from paceline.settings import Settings
 from paceline.storage import idempotency
 from paceline.storage.database import Database
@@ -69,8 +69,7 @@ class Context:
     settings: Settings
     sealer: Sealer
     orders: Orders
-    statuses: Readings[tuple[int, int], bytes]
-    """Tenant's and campaign's id → the status document."""
+    watched: Watched
     erased_numbers: ErasedNumbers
     worker_state: Callable[[], str | None] | None
     """What is wrong with the worker of this process; None while it is well."""

@@ -189,7 +189,12 @@ def add_dashboard(app: FastAPI) -> None:
     """Serve the pages beside the API, with what it works with."""
     context: Context = app.state.context
     app.router.routes += dashboard.routes(
-        context.database, context.settings, context.sealer, context.orders
+        context.database,
+        context.settings,
+        context.sealer,
+        context.orders,
+        context.watched,
+        context.worker_state,
     )
 
 

@@ -91,9 +91,14 @@ def calls_for(recipients: int, batch_size: int, chunk: int) -> int:
 
 
 def estimate(
-    account: Account, queues: Sequence[Queue], tenant_id: int, calls: int, own: Limit | None = None
+    account: Account,
+    queues: Sequence[Queue],
+    tenant_id: int,
+    calls: int,
+    own: Limit | None = None,
+    played: int = MOST_PLAYED,
 ) -> Eta:
-    """How long so many calls of a new campaign take beside what is queued.
+    """How long so many calls of a campaign take beside what else is queued.
 
     Args:
         account: where they go through.
@@ -101,9 +106,10 @@ def estimate(
         tenant_id: whose campaign it is.
         calls: of the campaign, at least one.
         own: the campaign's own speed, if it has one.
+        played: calls that are played one by one.
     """
     total = calls + sum(sum(each.calls) for each in queues)
-    group = -(-total // MOST_PLAYED)
+    group = -(-total // played)
     play = _Play(_coarser_account(account, group), [_coarser(each, group) for each in queues])
     play.enter(tenant_id, -(-calls // group), None if own is None else _grouped(own, group))
     last = play.last()

@@ -1,4 +1,4 @@
-"""Before sending: the exact texts, what they cost, and how long it will take.
+"""Before sending: the exact texts, what they cost, and how long it will take; how long yet, then.
 
 The audience is counted page by page, each on a snapshot of its own and in the database's threads:
 others have their turns between, and a large one holds nothing for long.
@@ -33,6 +33,8 @@ from paceline.storage.schema import campaigns as campaigns_table
 _PAGE = 5_000
 _ASSUMED_CALL_MS = 300
 """Of a call, on an account that has made none lately."""
+_PLAYED_WHILE_SENT = 500
+"""Calls that an estimate plays which is made again every few seconds, beside those who send."""
 _BEFORE_START = (CampaignStatus.DRAFT, CampaignStatus.SCHEDULED)
 
 
@@ -143,8 +145,34 @@ async def estimate(
     reach = await _reach(database, campaign, text_with_empty_token(campaign.text))
     queue = await (whole or database).read(queues.of_account, campaign.account_id, tenant_id)
     held = queue.account.held_why if queue.account.held_at is not None else None
-    found = None if held or not reach.recipients else _eta(queue, rules, campaign, reach.recipients)
+    calls = _calls(queue, rules, reach.recipients)
+    found = None if held or not calls else _eta(queue, rules, campaign, calls)
     return Estimate(reach, found, queue.at, held, _ms_since(began))
+
+
+def remaining(
+    connection: Connection, rules: Rules, tenant_id: int, campaign_id: int
+) -> tuple[Eta, int] | None:
+    """How long a campaign that is being sent will take yet, and the moment that this counts from.
+    None: it is not being sent, nothing of it is left to be handed out, or its account is held.
+
+    Args:
+        connection: of a read that sees the queues of all tenants on its account.
+        rules: of the installation.
+        tenant_id: whose it is.
+        campaign_id: which one.
+
+    Raises:
+        NotFoundError: this tenant has no such campaign.
+    """
+    campaign = campaigns.get(connection, tenant_id, campaign_id)
+    if campaign.status != CampaignStatus.SENDING:
+        return None
+    queue = queues.of_account(connection, campaign.account_id, tenant_id, campaign_id)
+    calls = queue.own.batches + _calls(queue, rules, queue.own.unwritten)
+    if queue.account.held_at is not None or not calls:
+        return None
+    return _eta(queue, rules, campaign, calls, played=_PLAYED_WHILE_SENT), queue.at
 
 
 async def _preview(database: Database, campaign: Any, contact_id: int | None) -> Preview:
@@ -192,9 +220,16 @@ def _count_page(
     return last, more
 
 
-def _eta(queue: AccountQueue, rules: Rules, campaign: AnyRow, recipients: int) -> Eta:
-    """How long so many recipients take on this account."""
+def _calls(queue: AccountQueue, rules: Rules, recipients: int) -> int:
+    """How many calls a launch makes for so many recipients on this account."""
     size = rules.batch_size_on(queue.account)
+    return eta.calls_for(recipients, size, rules.launch_chunk or launches.CHUNK)
+
+
+def _eta(
+    queue: AccountQueue, rules: Rules, campaign: AnyRow, calls: int, played: int = eta.MOST_PLAYED
+) -> Eta:
+    """How long so many calls take on this account."""
     account = eta.Account(
         window=_used(queue.account, limit_of(queue.account, rules.pacing.account), queue.at),
         turn=queue.account.turn,
@@ -202,10 +237,10 @@ def _eta(queue: AccountQueue, rules: Rules, campaign: AnyRow, recipients: int) -
         call_ms=round(_ASSUMED_CALL_MS if queue.call_ms is None else queue.call_ms),
         closed_ms=max(0, (queue.account.closed_until or 0) - queue.at),
     )
+    size = rules.batch_size_on(queue.account)
     lanes = [_lane(each, rules, size, queue.at) for each in queue.lanes]
-    calls = eta.calls_for(recipients, size, rules.launch_chunk or launches.CHUNK)
     own = speed_of(campaign, rules.pacing)
-    return eta.estimate(account, lanes, campaign.tenant_id, calls, own)
+    return eta.estimate(account, lanes, campaign.tenant_id, calls, own, played)
 
 
 def _lane(lane: LaneQueue, rules: Rules, size: int, at: int) -> eta.Queue:

@@ -1,13 +1,14 @@
 """One look at the database for many who ask for the same thing at the same time.
 
 On a machine that is busy sending, a look waits for its turn at a processor, and so each look more
-makes all the others longer. A crowd that polls one campaign, or calls with one key, shares looks.
+makes all the others longer. A crowd that polls or follows one campaign, or calls with one key,
+shares looks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -31,14 +32,20 @@ class Readings(Generic[Key, Value]):
     Args:
         read: looks; None is given to whoever asked, and not kept. What it raises is not kept
             either, so what is kept is bounded by what there is.
-        good_for_s: how old a reading may be that somebody is given.
+        good_for_s: how old a reading may be that somebody is given who asks for it with ``of``.
+        apart_s: how far apart looks are for those who ask with ``latest`` or ``follow``.
     """
 
     def __init__(
-        self, read: Callable[[Key], Awaitable[Value | None]], *, good_for_s: float
+        self,
+        read: Callable[[Key], Awaitable[Value | None]],
+        *,
+        good_for_s: float,
+        apart_s: float | None = None,
     ) -> None:
         self._read = read
         self._good_for_s = good_for_s
+        self._apart_s = good_for_s if apart_s is None else apart_s
         self._readings: dict[Key, _Reading[Value]] = {}
         self._looking: dict[Key, asyncio.Task[Value | None]] = {}
 
@@ -65,6 +72,34 @@ class Readings(Generic[Key, Value]):
         if to is not None and reading is not None:
             reading.shown_to.add(to)
         return value
+
+    async def latest(self, key: Key) -> Value | None:
+        """A reading that is not older than ``apart_s``. However many ask, nothing is looked at more
+        often than that.
+
+        Raises:
+            whatever ``read`` does.
+        """
+        reading = self._readings.get(key)
+        if reading is None or self._time_left(reading) <= 0:
+            return await asyncio.shield(self._look(key))
+        return reading.value
+
+    async def follow(self, key: Key) -> AsyncIterator[Value]:
+        """Each reading as it is made, for as long as somebody takes them and there is something to
+        read. All who follow the same thing wait for the same moment, and share each look.
+
+        Raises:
+            whatever ``read`` does.
+        """
+        while (value := await self.latest(key)) is not None:
+            yield value
+            reading = self._readings.get(key)
+            await asyncio.sleep(self._apart_s if reading is None else self._time_left(reading))
+
+    def _time_left(self, reading: _Reading[Value]) -> float:
+        """How long it is still the latest."""
+        return max(reading.at + self._apart_s - asyncio.get_running_loop().time(), 0.0)
 
     def forget(self) -> None:
         """Something was changed: what was read so far, or is being read, is nobody's any more."""
@@ -96,7 +131,8 @@ class Readings(Generic[Key, Value]):
             self._readings.pop(key, None)
             return
         reading = self._readings[key] = _Reading(value, at)
-        asyncio.get_running_loop().call_at(at + self._good_for_s, self._drop, key, reading)
+        until = at + max(self._good_for_s, self._apart_s)
+        asyncio.get_running_loop().call_at(until, self._drop, key, reading)
 
     def _drop(self, key: Key, reading: _Reading[Value]) -> None:
         if self._readings.get(key) is reading:

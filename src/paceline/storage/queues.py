@@ -50,30 +50,51 @@ class AccountQueue:
     at: int
     call_ms: float | None
     """How long its last calls took on average; None: there were none lately."""
+    own: Own
+    """What the campaign has that was asked for; it is not among the lanes."""
 
 
-def of_account(connection: Connection, account_id: int, tenant_id: int) -> AccountQueue:
+@dataclass(slots=True)
+class Own:
+    """Queued batches of one campaign, and recipients whom its launch has not come to yet."""
+
+    batches: int = 0
+    unwritten: int = 0
+
+
+def of_account(
+    connection: Connection, account_id: int, tenant_id: int, campaign_id: int | None = None
+) -> AccountQueue:
     """What waits on an account.
 
     Args:
         connection: of a read.
         account_id: which one.
         tenant_id: who asks; has a lane in the answer even with nothing queued.
+        campaign_id: one that is told apart from all others.
     """
     account = connection.execute(_ACCOUNT_ROW, {"account": account_id}).one()
+    own = Own()
     waiting: dict[int, list[int]] = defaultdict(list)
     for row in connection.execute(_QUEUED, {"account": account_id}):
-        waiting[row.tenant_id].append(row.n)
+        if campaign_id is not None and row.campaign_id == campaign_id:
+            own.batches = row.n
+        else:
+            waiting[row.tenant_id].append(row.n)
     unwritten: dict[int, list[int]] = defaultdict(list)
     for row in connection.execute(_LAUNCHING, {"account": account_id}):
-        unwritten[row.tenant_id].append(row.n)
+        if row.id == campaign_id:
+            own.unwritten = row.n
+        else:
+            unwritten[row.tenant_id].append(row.n)
     ids = sorted({*waiting, *unwritten, tenant_id})
     rows = connection.execute(_LANES, {"account": account_id, "tenants": ids})
     found = [LaneQueue(row, waiting[row.tenant_id], unwritten[row.tenant_id]) for row in rows]
     newest = connection.execute(_NEWEST).scalar() or 0
     recent = {"account": account_id, "after": newest - _RECENT_ATTEMPTS}
     took = connection.execute(_TOOK, recent).scalar()
-    return AccountQueue(account, found, now(connection), None if took is None else float(took))
+    call_ms = None if took is None else float(took)
+    return AccountQueue(account, found, now(connection), call_ms, own)
 
 
 _ACCOUNT: BindParameter[int] = bindparam("account")
@@ -83,7 +104,7 @@ _ACCOUNT_ROW = (
     .where(traffic_accounts.c.id == _ACCOUNT)
 )
 _QUEUED = (
-    select(batches.c.tenant_id, func.count().label("n"))
+    select(batches.c.tenant_id, batches.c.campaign_id, func.count().label("n"))
     .outerjoin(campaigns, campaigns.c.id == batches.c.campaign_id)
     .where(
         batches.c.account_id == _ACCOUNT,
@@ -93,7 +114,7 @@ _QUEUED = (
     .group_by(batches.c.tenant_id, batches.c.campaign_id)
 )
 _LAUNCHING = select(
-    campaigns.c.tenant_id, (campaigns.c.audience - campaigns.c.total).label("n")
+    campaigns.c.id, campaigns.c.tenant_id, (campaigns.c.audience - campaigns.c.total).label("n")
 ).where(
     campaigns.c.account_id == _ACCOUNT,
     campaigns.c.status == CampaignStatus.SENDING,

@@ -69,6 +69,11 @@ def page(
     return _standings(connection, tenant_id, [row.id for row in rows]) if rows else []
 
 
+def those(connection: Connection, tenant_id: int, ids: list[int]) -> list[Standing]:
+    """These of a tenant's campaigns, newest first."""
+    return _standings(connection, tenant_id, ids) if ids else []
+
+
 def unconfirmed_batch(connection: Connection, tenant_id: int, message_id: int) -> int | None:
     """The batch of a single message that is unconfirmed; None if the message is not.
 

@@ -18,7 +18,9 @@ from sqlalchemy import (
 )
 
 from paceline.domain.campaign import CampaignStatus
+from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import OutcomeKind
+from paceline.storage.among import among_those
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import (
     attempts,
@@ -82,9 +84,27 @@ def throughput(
     )
 
 
+def under_way(connection: Connection, tenant_id: int, *statuses: CampaignStatus) -> list[int]:
+    """A tenant's campaigns of these statuses, newest first: found by their index, however many
+    others there are.
+    """
+    which = {"tenant": tenant_id, "statuses": list(statuses)}
+    return sorted(connection.execute(_OF_STATUS, which).scalars(), reverse=True)
+
+
+def scheduled(connection: Connection, tenant_id: int, *, limit: int) -> Sequence[AnyRow]:
+    """A tenant's campaigns that are to start, the next one first."""
+    return connection.execute(_SCHEDULED, {"tenant": tenant_id, "most": limit}).all()
+
+
 def unsettled(connection: Connection, tenant_id: int, *, limit: int = 20) -> Sequence[AnyRow]:
     """A tenant's campaigns that have messages in doubt, newest first."""
     return connection.execute(_UNSETTLED, {"tenant": tenant_id, "most": limit}).all()
+
+
+def unsettled_singles(connection: Connection, tenant_id: int) -> int:
+    """How many of a tenant's messages without a campaign are unconfirmed."""
+    return connection.execute(_UNSETTLED_SINGLES, {"tenant": tenant_id}).scalar_one()
 
 
 def failing(connection: Connection, tenant_id: int, *, limit: int = 20) -> Sequence[AnyRow]:
@@ -99,22 +119,12 @@ def batches_of(connection: Connection, campaign_id: int, *, limit: int = 100) ->
     return connection.execute(_BATCHES, {"campaign": campaign_id, "most": limit}).all()
 
 
-def batch_errors(connection: Connection, tenant_id: int | None, *, limit: int = 20) -> list[AnyRow]:
-    """What befell queued and unconfirmed batches at their last try, with how many it befell.
+def reasons(connection: Connection, campaign_id: int) -> Sequence[AnyRow]:
+    """Why messages of a campaign failed (``reason``) and how many (``messages``), most first.
 
-    Args:
-        connection: of a read.
-        tenant_id: whose; None: everybody's.
-        limit: the most frequent ones.
+    Only failed messages have a reason, and an index of their own: it alone is read.
     """
-    query = _ERRORS if tenant_id is None else _ERRORS.where(batches.c.tenant_id == tenant_id)
-    return list(connection.execute(query, {"most": limit}))
-
-
-def workers(connection: Connection, *, within_ms: int) -> list[AnyRow]:
-    """Who has made calls lately: name, calls, messages, and when it last did."""
-    since = now(connection) - within_ms
-    return list(connection.execute(_WORKERS, {"since": since}))
+    return connection.execute(_REASONS, {"campaign": campaign_id}).all()
 
 
 def accounts_in_trouble(connection: Connection, tenant_id: int) -> list[AnyRow]:
@@ -133,21 +143,56 @@ def tries_of(connection: Connection, tenant_id: int, message_id: int) -> Sequenc
 
 _MOST: BindParameter[int] = bindparam("most")
 _TENANT: BindParameter[int] = bindparam("tenant")
+OF_ITS_ACCOUNTS = among_those(
+    campaigns.c.account_id,
+    select(traffic_accounts.c.id).where(
+        or_(traffic_accounts.c.tenant_id.is_(None), traffic_accounts.c.tenant_id == _TENANT)
+    ),
+)
+"""So that the index of account, tenant and status serves: by tenant alone, all that are over would
+be read as well."""
+_NEWEST_FIRST = (campaigns.c.id + literal_column("0")).desc()
+"""Said so that no index is in this order: one that is would be read to its end for the few that are
+looked for."""
+_OF_STATUS = select(campaigns.c.id).where(
+    OF_ITS_ACCOUNTS,
+    campaigns.c.tenant_id == _TENANT,
+    campaigns.c.status.in_(bindparam("statuses", expanding=True)),
+)
+_SCHEDULED = (
+    select(campaigns.c.id, campaigns.c.name, campaigns.c.scheduled_at)
+    .where(campaigns.c.status == CampaignStatus.SCHEDULED, campaigns.c.tenant_id == _TENANT)
+    .order_by(campaigns.c.scheduled_at, campaigns.c.id)
+    .limit(_MOST)
+)
 _UNSETTLED = (
     select(campaigns.c.id, campaigns.c.name, campaigns.c.status, campaigns.c.unconfirmed)
-    .where(campaigns.c.tenant_id == _TENANT, campaigns.c.unconfirmed > 0)
-    .order_by(campaigns.c.id.desc())
+    .where(
+        OF_ITS_ACCOUNTS,
+        campaigns.c.tenant_id == _TENANT,
+        campaigns.c.status.in_(
+            (CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.CANCELLED)
+        ),
+        campaigns.c.unconfirmed > 0,
+    )
+    .order_by(_NEWEST_FIRST)
     .limit(_MOST)
+)
+_UNSETTLED_SINGLES = select(func.count()).where(
+    batches.c.campaign_id.is_(None),
+    batches.c.status == BatchStatus.UNCONFIRMED,
+    batches.c.tenant_id == _TENANT,
 )
 _FAILING = (
     select(campaigns.c.id, campaigns.c.name, campaigns.c.failed, campaigns.c.processed)
     .where(
+        OF_ITS_ACCOUNTS,
         campaigns.c.tenant_id == _TENANT,
         campaigns.c.status.in_((CampaignStatus.SENDING, CampaignStatus.PAUSED)),
         campaigns.c.failed > 0,
         campaigns.c.failed * 20 >= campaigns.c.processed,
     )
-    .order_by(campaigns.c.id.desc())
+    .order_by(_NEWEST_FIRST)
     .limit(_MOST)
 )
 _BATCHES = (
@@ -168,27 +213,11 @@ _BATCHES = (
     .order_by(batches.c.status == "queued", batches.c.tries.desc(), batches.c.id)
     .limit(_MOST)
 )
-_ERRORS = (
-    select(
-        batches.c.error,
-        func.count().label("batches"),
-        func.sum(batches.c.size).label("messages"),
-    )
-    .where(batches.c.error.is_not(None), batches.c.status.in_(("queued", "unconfirmed")))
-    .group_by(batches.c.error)
-    .order_by(func.count().desc())
-    .limit(_MOST)
-)
-_WORKERS = (
-    select(
-        attempts.c.worker,
-        func.count().label("calls"),
-        func.sum(attempts.c.size).label("messages"),
-        func.max(attempts.c.started_at).label("last_at"),
-    )
-    .where(attempts.c.started_at >= bindparam("since"))
-    .group_by(attempts.c.worker)
-    .order_by(attempts.c.worker)
+_REASONS = (
+    select(messages.c.reason, func.count().label("messages"))
+    .where(messages.c.campaign_id == bindparam("campaign"), messages.c.reason.is_not(None))
+    .group_by(messages.c.reason)
+    .order_by(func.count().desc(), messages.c.reason)
 )
 _TROUBLED = (
     select(traffic_accounts)

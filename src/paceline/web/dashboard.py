@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from starlette.routing import BaseRoute
 
 from paceline.engine.orders import Orders
+from paceline.engine.watched import Watched
 from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import Sealer
@@ -25,10 +27,25 @@ from paceline.web.site import Site, static
 
 
 def routes(
-    database: Database, settings: Settings, sealer: Sealer, orders: Orders
+    database: Database,
+    settings: Settings,
+    sealer: Sealer,
+    orders: Orders,
+    watched: Watched,
+    worker_state: Callable[[], str | None] | None = None,
 ) -> list[BaseRoute]:
-    """All pages, and the files that they need."""
-    site = Site(database, settings, sealer, orders, time.monotonic)
+    """All pages, and the files that they need.
+
+    Args:
+        database: with the newest schema.
+        settings: of this process.
+        sealer: opens what is sealed.
+        orders: gives orders; others get their own in their name.
+        watched: the readings of campaigns, which are shared with the API.
+        worker_state: says what is wrong with the worker of this process, None while it is well; no
+            function: there is no worker in it.
+    """
+    site = Site(database, settings, sealer, orders, watched, worker_state, time.monotonic)
     return [static(), *(route for pages in _PAGES for route in pages.routes(site))]
 
 

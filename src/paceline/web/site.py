@@ -15,6 +15,7 @@ from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundErr
 from paceline.domain.role import Role
 from paceline.engine.orders import Orders
 from paceline.engine.signing_in import SigningIn
+from paceline.engine.watched import Watched
 from paceline.settings import Settings
 from paceline.storage import users
 from paceline.storage.database import Database, DatabaseUnreachableError
@@ -33,6 +34,8 @@ class Site:
     settings: Settings
     sealer: Sealer
     orders: Orders
+    watched: Watched
+    worker_state: Callable[[], str | None] | None
     monotonic: Callable[[], float]
     signing_in: SigningIn = field(init=False)
 

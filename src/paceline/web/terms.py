@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paceline.domain.campaign import CampaignStatus
+from paceline.domain.eta import Bound
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.role import Role
 from paceline.engine.waiting import Cause
+from paceline.storage.at_work import Place
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's name for what is translated later
@@ -70,6 +72,23 @@ WAITS: Mapping[str, str] = {
     Cause.ACCOUNT_LIMIT: N_("Waiting for the limit of the traffic account"),
     Cause.DECISION: N_("Needs a decision about unconfirmed messages"),
 }
+BOUND: Mapping[str, str] = {
+    Bound.TURNS: N_("the turns of others on the traffic account"),
+    Bound.TENANT_LIMIT: N_("the limit of %(tenant)s"),
+    Bound.ACCOUNT_LIMIT: N_("the limit of the traffic account"),
+    Bound.CAMPAIGN_LIMIT: N_("its own speed"),
+    Bound.CALLS: N_("how fast the provider answers"),
+}
+PLACE: Mapping[str, str] = {
+    Place.READY: N_("Ready"),
+    Place.RETRYING: N_("Waiting to try again"),
+    Place.ANOTHER_TIME: N_("Waiting for another time of the day"),
+    Place.STOPPED: N_("In paused campaigns"),
+    Place.ACCOUNT_SHUT: N_("Account held or closed"),
+    Place.IN_HAND: N_("Reserved by a worker"),
+    Place.SUBMITTING: N_("Submitting"),
+    Place.UNCONFIRMED: N_("Unconfirmed"),
+}
 ROLE: Mapping[str, str] = {
     Role.VIEWER: N_("Viewer"),
     Role.SENDER: N_("Sender"),
@@ -93,6 +112,8 @@ ALL: Mapping[str, Mapping[str, str]] = {
     "batch": BATCH,
     "reason": REASON,
     "waits": WAITS,
+    "bound": BOUND,
+    "place": PLACE,
     "role": ROLE,
     "outcome": OUTCOME,
 }

@@ -6,24 +6,18 @@ from collections.abc import Iterator
 
 from paceline.cli.diagnosis.finding import Finding, fault, ok, warning
 from paceline.cli.session import Session
+from paceline.engine.attendance import is_left_lying
+from paceline.engine.rules import Rules
 from paceline.storage import audit, checkup, doubt
 
-_PATIENCE_MS = 30_000
 _LATE_RECEIPT_MS = 60_000
 _NAMED = 5
 
 
 def workers(here: Session) -> Iterator[Finding]:
-    """Work that is due is taken up. A full window may keep it as long as the window is."""
+    """Work that is due is taken up."""
     work = here.database.read_now(checkup.work)
-    settings = here.settings
-    patience_ms = _PATIENCE_MS + max(
-        settings.rate_limit_tenant_window_ms,
-        settings.rate_limit_traffic_account_window_ms,
-        work.longest_window_ms,
-    )
-    idle = work.idle_ms is None or work.idle_ms > patience_ms
-    if work.waits_ms <= patience_ms or not idle or work.in_hand:
+    if not is_left_lying(work, Rules.of(here.settings).pacing):
         yield ok("workers", "nothing waits for one" if not work.waits_ms else "at work")
         return
     yield fault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +10,16 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from paceline.domain.errors import InvalidInputError, Problem
+from paceline.domain.errors import InvalidInputError
 from paceline.domain.role import Role
 from paceline.engine import operations
 from paceline.providers import capabilities_of
 from paceline.providers.explained import explain
 from paceline.storage import accounts, tenants
 from paceline.storage.database import AnyRow, now
-from paceline.web.pages.lanes import Lane
+from paceline.web.pages.lanes import Lane, limit_in
 from paceline.web.site import Site
 from paceline.web.visits import Visit
-
-_MOST = 1_000_000
-_A_DAY_MS = 86_400_000
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -46,33 +44,61 @@ class Shown:
     in_doubt: list[tuple[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A form that came to nothing: what was written, and what is wrong with it."""
+
+    key: str
+    """The form's: ``limit-tenant``, or ``limit-`` and ``test-`` with an account's id."""
+    form: Mapping[str, str]
+    error: InvalidInputError
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """By the name of the field."""
+        return {each.where: each.reason for each in self.error.problems}
+
+
 class _Accounts:
     def __init__(self, site: Site) -> None:
         self._site = site
 
     async def all_of_them(self, visit: Visit) -> Response:
-        return visit.page("accounts.html", said="", **await self._read(visit))
+        return await self._page(visit)
+
+    async def _page(self, visit: Visit, refused: Refused | None = None) -> Response:
+        status = 200 if refused is None else 422
+        return visit.page("accounts.html", status, refused=refused, **await self._read(visit))
 
     async def now(self, visit: Visit) -> Response:
         """What is used of the limits at this moment."""
         return visit.page("accounts_now.html", **await self._read(visit))
 
     async def limit_tenant(self, visit: Visit) -> Response:
-        values = _limits(await visit.form())
-        await visit.database.write(
-            operations.change_tenant, visit.who.tenant_id, values, actor=visit.who.actor
-        )
+        form = await visit.form()
+        try:
+            await visit.database.write(
+                operations.change_tenant,
+                visit.who.tenant_id,
+                _limit_in(form),
+                actor=visit.who.actor,
+            )
+        except InvalidInputError as error:
+            return await self._page(visit, Refused("limit-tenant", form, error))
         return self._done(visit)
 
     async def limit(self, visit: Visit) -> Response:
-        values = _limits(await visit.form())
-        await visit.database.write(
-            operations.change_account,
-            visit.request.path_params["id"],
-            values,
-            sealer=self._site.sealer,
-            actor=visit.who.actor,
-        )
+        form, account_id = await visit.form(), visit.request.path_params["id"]
+        try:
+            await visit.database.write(
+                operations.change_account,
+                account_id,
+                _limit_in(form),
+                sealer=self._site.sealer,
+                actor=visit.who.actor,
+            )
+        except InvalidInputError as error:
+            return await self._page(visit, Refused(f"limit-{account_id}", form, error))
         return self._done(visit)
 
     async def release(self, visit: Visit) -> Response:
@@ -84,13 +110,18 @@ class _Accounts:
 
     async def test(self, visit: Visit) -> Response:
         """Send one message to a number of one's own."""
-        form = await visit.form()
-        message = await visit.orders.send(
-            visit.who.tenant_id,
-            to=form.get("to", ""),
-            text=form.get("text") or "Paceline: this is a test.",
-            traffic_account_id=visit.request.path_params["id"],
-        )
+        form, account_id = await visit.form(), visit.request.path_params["id"]
+        try:
+            message = await visit.orders.send(
+                visit.who.tenant_id,
+                to=form.get("to", ""),
+                text=form.get("text") or "Paceline: this is a test.",
+                traffic_account_id=account_id,
+            )
+        except InvalidInputError as error:
+            if not {each.where for each in error.problems} <= {"to", "text"}:
+                raise  # not an account of theirs: there is no such form on their page
+            return await self._page(visit, Refused(f"test-{account_id}", form, error))
         return visit.to(f"/messages/{message.id}")
 
     def _done(self, visit: Visit) -> Response:
@@ -113,6 +144,7 @@ class _Accounts:
             "tenant_lane": Lane.of(tenant, pacing.tenant, at),
             "accounts": [self._shown(row, at) for row in rows],
             "at": at,
+            "pacing": pacing,
         }
 
     def _shown(self, row: AnyRow, at: int) -> Shown:
@@ -126,19 +158,13 @@ class _Accounts:
         return Shown(row, lane, closed, list(in_doubt))
 
 
-def _limits(form: Any) -> dict[str, int | None]:
-    """The two columns of a limit; an empty field means the installation's default again."""
-    bounds = {"rate_max": _MOST, "rate_window_ms": _A_DAY_MS}
-    values: dict[str, int | None] = {}
-    problems = []
-    for name, most in bounds.items():
-        written = form.get(name, "").strip()
-        if not written:
-            values[name] = None
-        elif written.isascii() and written.isdecimal() and 1 <= int(written) <= most:
-            values[name] = int(written)
-        else:
-            problems.append(Problem(name, f"must be a whole number from 1 to {most}, or empty"))
+def _limit_in(form: Mapping[str, str]) -> dict[str, int | None]:
+    """The columns of a limit; an empty field means the installation's default again.
+
+    Raises:
+        InvalidInputError: with every fault.
+    """
+    values, problems = limit_in(form)
     if problems:
         raise InvalidInputError("The limit was not changed.", tuple(problems))
     return values

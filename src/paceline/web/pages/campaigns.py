@@ -5,34 +5,44 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from paceline.domain.campaign import FINAL, CampaignStatus
-from paceline.domain.errors import NotFoundError
+from paceline.domain.campaign import CampaignStatus
+from paceline.domain.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    PacelineError,
+)
+from paceline.domain.eta import Eta
 from paceline.domain.role import Role
-from paceline.engine.orders import Orders, Shown
+from paceline.engine import previewing
+from paceline.engine.orders import Orders
 from paceline.engine.readings import Readings
-from paceline.storage import campaigns, standings, watching
+from paceline.engine.watched import Seen
+from paceline.storage import campaigns, watching
 from paceline.storage.database import AnyRow, DatabaseUnreachableError
 from paceline.storage.doubt import Decision
 from paceline.storage.watching import Throughput
-from paceline.web.pages.lanes import Lane
+from paceline.web.pages.live import Live
+from paceline.web.pages.speed import Speed
 from paceline.web.site import Site
 from paceline.web.visits import Visit
 
 T = TypeVar("T")
 _PAGE = 25
-_LOOK_EVERY_S = 0.5
-"""However many watch a campaign: they share each look."""
 _KEEP_ALIVE_S = 15.0
-_LOOK_BACK_EVERY_S = 4.0
+_LASTS_S = 300.0
+"""Then a stream ends and the page connects again: who may not see it any more is told so."""
+_LOOK_BACK_EVERY_S = 4.5
+"""Pages ask every five seconds; a million failures take PostgreSQL a third of one to count."""
 _HISTORY_STEPS, _HISTORY_STEP_MS = 60, 5_000
-_BATCHES = 20
+_BATCHES = 8
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -53,6 +63,7 @@ def routes(site: Site) -> list[BaseRoute]:
         site.route(
             "/campaigns/{id:int}/unconfirmed", pages.decide, least=Role.SENDER, method="POST"
         ),
+        site.route("/campaigns/{id:int}/speed", pages.speed, least=Role.SENDER, method="POST"),
         *(
             site.route(
                 f"/campaigns/{{id:int}}/{verb}",
@@ -66,22 +77,17 @@ def routes(site: Site) -> list[BaseRoute]:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """A campaign at one moment, with both limits."""
-
-    shown: Shown
-    at: int
-    tenant: Lane
-    account: Lane
-    account_name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Lately:
-    """What was handed to the provider in the last minutes, and what is under way."""
+    """What was handed to the provider in the last minutes, what is under way, what failed."""
 
     throughput: Throughput
     batches: Sequence[AnyRow]
+    failed: int
+    reasons: Sequence[AnyRow]
+    """Why so many failed; of the same snapshot, so they sum up to it."""
+    eta: Eta | None = None
+    done_at: int | None = None
+    """When the last call will be answered, if nothing comes between; milliseconds since 1970."""
 
     @property
     def times(self) -> list[int]:
@@ -96,9 +102,6 @@ class Lately:
 class _Campaigns:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._readings: Readings[tuple[int, int], Live] = Readings(
-            self._look, good_for_s=_LOOK_EVERY_S
-        )
         self._latelies: Readings[tuple[int, int], Lately] = Readings(
             self._look_back, good_for_s=_LOOK_BACK_EVERY_S
         )
@@ -116,14 +119,19 @@ class _Campaigns:
         return visit.page(template, campaigns=found[:_PAGE], more=more, status_chosen=chosen)
 
     async def one(self, visit: Visit) -> Response:
+        return await self._one(visit)
+
+    async def _one(self, visit: Visit, speed: Speed | None = None) -> Response:
         live = await self._live(visit)
-        lately = await self._of(self._latelies, visit)
-        return visit.page("campaign.html", live=live, lately=lately)
+        lately = _there(await self._latelies.latest(_which(visit)), visit)
+        status = 200 if speed is None else _status_of(speed.error)
+        speed = speed or Speed.of(live.shown.campaign)
+        return visit.page("campaign.html", status, live=live, lately=lately, speed=speed)
 
     async def lately(self, visit: Visit) -> Response:
         """The last minutes, and the batches that are under way."""
         live = await self._live(visit)
-        lately = await self._of(self._latelies, visit)
+        lately = _there(await self._latelies.latest(_which(visit)), visit)
         return visit.page("campaign_lately.html", live=live, lately=lately)
 
     async def live(self, visit: Visit) -> Response:
@@ -140,14 +148,26 @@ class _Campaigns:
         )
 
     async def decide(self, visit: Visit) -> Response:
-        form = await visit.form()
-        decision = Decision(form["action"])
-        await visit.orders.decide(
-            visit.who.tenant_id,
-            visit.request.path_params["id"],
-            decision,
-        )
-        return await self._changed(visit)
+        wanted = (await visit.form()).get("action", "")
+        if wanted not in set(Decision):
+            raise InvalidInputError.of("action", f"must be one of {', '.join(Decision)}")
+        return await self._ordered(visit, visit.orders.decide(*_which(visit), Decision(wanted)))
+
+    async def speed(self, visit: Visit) -> Response:
+        """Change how fast it goes and in which hours."""
+        speed = Speed.written(await visit.form())
+        try:
+            shown = await visit.orders.change(*_which(visit), speed.given())
+        except (ConflictError, InvalidInputError) as error:
+            speed = speed.refused(error)
+            if not visit.is_partial:
+                return await self._one(visit, speed)
+            live = await self._live(visit)
+            return visit.page("campaign_speed.html", _status_of(error), live=live, speed=speed)
+        if not visit.is_partial:
+            return visit.to(f"/campaigns/{visit.request.path_params['id']}#speed")
+        speed = Speed.of(shown.campaign, changed=True)
+        return visit.page("campaign_speed.html", live=await self._live(visit), speed=speed)
 
     def ordering(
         self, order: Callable[[Orders, int, int], Awaitable[Any]]
@@ -156,74 +176,90 @@ class _Campaigns:
 
         async def give(visit: Visit) -> Response:
             await visit.form()
-            await order(visit.orders, visit.who.tenant_id, visit.request.path_params["id"])
-            return await self._changed(visit)
+            return await self._ordered(visit, order(visit.orders, *_which(visit)))
 
         return give
 
-    async def _changed(self, visit: Visit) -> Response:
-        self._readings.forget()
+    async def _ordered(self, visit: Visit, order: Awaitable[Any]) -> Response:
+        """Carry it out. If that cannot be, whoever watches goes on watching, and is told why."""
+        try:
+            await order
+        except (ConflictError, InvalidInputError) as error:
+            if not visit.is_partial:
+                raise
+            live = replace(await self._live(visit), error=error)
+            return visit.page("campaign_live.html", _status_of(error), live=live)
         if visit.is_partial:
             return await self.live(visit)
         return visit.to(f"/campaigns/{visit.request.path_params['id']}")
 
     async def _live(self, visit: Visit) -> Live:
-        return await self._of(self._readings, visit)
+        return self._as_shown(_there(await self._site.watched.latest(_which(visit)), visit))
 
-    async def _of(self, readings: Readings[tuple[int, int], T], visit: Visit) -> T:
-        campaign_id = visit.request.path_params["id"]
-        reading = await readings.of((visit.who.tenant_id, campaign_id))
-        if reading is None:
-            raise NotFoundError("campaign", campaign_id)
-        return reading
+    def _as_shown(self, seen: Seen) -> Live:
+        return Live.of(seen, self._site.orders.rules.pacing)
 
     async def _look_back(self, whose: tuple[int, int]) -> Lately:
-        tenant_id, campaign_id = whose
-
-        def read(connection: Connection) -> Lately:
-            campaigns.get(connection, tenant_id, campaign_id)
-            calls = watching.throughput(
-                connection,
-                tenant_id,
-                steps=_HISTORY_STEPS,
-                step_ms=_HISTORY_STEP_MS,
-                campaign_id=campaign_id,
-            )
-            return Lately(calls, watching.batches_of(connection, campaign_id, limit=_BATCHES))
-
-        return await self._site.database.read(read)
-
-    async def _look(self, whose: tuple[int, int]) -> Live:
-        standing = await self._site.database.glance(standings.of, *whose)
-        pacing = self._site.orders.rules.pacing
-        return Live(
-            self._site.orders.shown(standing),
-            standing.at,
-            Lane.of(standing.tenant, pacing.tenant, standing.at),
-            Lane.of(standing.account, pacing.account, standing.at),
-            standing.account.name,
+        whole, rules = self._site.database, self._site.orders.rules
+        lately, left = await asyncio.gather(
+            whole.of_tenant(whose[0]).read(_look_back, *whose),
+            whole.read(previewing.remaining, rules, *whose),  # others have their turns between
         )
+        if left is None:
+            return lately
+        eta, at = left
+        return replace(lately, eta=eta, done_at=at + eta.ms)
 
     async def _events(self, visit: Visit) -> AsyncIterator[str]:
         last = ""
-        spoke = time.monotonic()
-        while True:
-            try:
-                live = await self._live(visit)
-            except (DatabaseUnreachableError, NotFoundError):
-                return  # the page connects again, and is told then
-            html = visit.html("campaign_figures.html", live=live)
-            if html != last:
-                yield _event("figures", html)
-                last, spoke = html, time.monotonic()
-            elif time.monotonic() - spoke >= _KEEP_ALIVE_S:
-                yield ": still here\n\n"
-                spoke = time.monotonic()
-            campaign = live.shown.campaign
-            if campaign.status in FINAL and campaign.queued == 0:
-                yield _event("end", "")
-                return
-            await asyncio.sleep(_LOOK_EVERY_S)
+        began = spoke = time.monotonic()
+        try:
+            async for seen in self._site.watched.follow(_which(visit)):
+                html = visit.html("campaign_figures.html", live=self._as_shown(seen))
+                if html != last:
+                    yield _event("figures", html)
+                    last, spoke = html, time.monotonic()
+                elif time.monotonic() - spoke >= _KEEP_ALIVE_S:
+                    yield ": still here\n\n"
+                    spoke = time.monotonic()
+                if seen.settled:
+                    yield _event("end", "")
+                    return
+                if time.monotonic() - began >= _LASTS_S:
+                    return
+        except (DatabaseUnreachableError, NotFoundError):
+            return  # the page connects again, and is told then
+
+
+def _look_back(connection: Connection, tenant_id: int, campaign_id: int) -> Lately:
+    campaign = campaigns.get(connection, tenant_id, campaign_id)
+    calls = watching.throughput(
+        connection,
+        tenant_id,
+        steps=_HISTORY_STEPS,
+        step_ms=_HISTORY_STEP_MS,
+        campaign_id=campaign_id,
+    )
+    return Lately(
+        calls,
+        watching.batches_of(connection, campaign_id, limit=_BATCHES),
+        campaign.failed,
+        watching.reasons(connection, campaign_id) if campaign.failed else (),
+    )
+
+
+def _which(visit: Visit) -> tuple[int, int]:
+    return visit.who.tenant_id, visit.request.path_params["id"]
+
+
+def _status_of(error: PacelineError | None) -> int:
+    return 409 if isinstance(error, ConflictError) else 422
+
+
+def _there(reading: T | None, visit: Visit) -> T:
+    if reading is None:
+        raise NotFoundError("campaign", visit.request.path_params["id"])
+    return reading
 
 
 def _event(name: str, data: str) -> str:

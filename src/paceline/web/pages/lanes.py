@@ -1,13 +1,19 @@
-"""Limits as pages show them."""
+"""Limits as pages show them, and as people write them into forms."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from paceline.domain import limits
+from paceline.domain.errors import Problem
+from paceline.domain.hours import DAY_MS
 from paceline.domain.limits import Limit, Window
+from paceline.engine.pace import MOST_PERMITS
 from paceline.storage.limits import limit_of
+
+_MOST = {"rate_max": MOST_PERMITS, "rate_window_ms": DAY_MS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +32,18 @@ class Lane:
     @property
     def per_second(self) -> float:
         return self.limit.max * 1000 / self.limit.window_ms
+
+
+def limit_in(form: Mapping[str, str]) -> tuple[dict[str, int | None], list[Problem]]:
+    """The two columns of a limit, and every fault of them; an empty field is None."""
+    values: dict[str, int | None] = {}
+    problems = []
+    for name, most in _MOST.items():
+        written = form.get(name, "").strip()
+        if not written:
+            values[name] = None
+        elif written.isascii() and written.isdecimal() and 1 <= int(written[:9]) <= most:
+            values[name] = int(written[:9])
+        else:
+            problems.append(Problem(name, f"must be a whole number from 1 to {most}, or empty"))
+    return values, problems

@@ -6,7 +6,8 @@ const streams = new Set();
 
 function openStream(url) {
   const source = new EventSource(url);
-  streams.add(source);
+  if (document.hidden) source.close();
+  else streams.add(source);
   return source;
 }
 
@@ -39,6 +40,9 @@ function readTable(figure) {
 }
 
 function drawCharts(root) {
+  for (const [place, chart] of charts) {
+    if (!place.isConnected) { chart.destroy(); charts.delete(place); }
+  }
   for (const figure of root.querySelectorAll("[data-chart]")) {
     const place = figure.querySelector(".plot");
     if (charts.has(place)) continue;
@@ -61,8 +65,7 @@ function drawCharts(root) {
 
 function fitCharts() {
   for (const [place, chart] of charts) {
-    if (place.isConnected) chart.setSize({ width: Math.max(place.clientWidth, 200), height: place.clientHeight - 32 });
-    else charts.delete(place);
+    chart.setSize({ width: Math.max(place.clientWidth, 200), height: place.clientHeight - 32 });
   }
 }
 
@@ -113,17 +116,26 @@ function onClick(event) {
 }
 
 document.addEventListener("click", onClick);
-document.addEventListener("DOMContentLoaded", () => {
-  if (window.htmx) htmx.createEventSource = openStream;
-  drawCharts(document);
-});
+// Before htmx looks at the page, which it does when all of it is there.
+if (window.htmx) htmx.createEventSource = openStream;
+document.addEventListener("DOMContentLoaded", () => drawCharts(document));
 document.addEventListener("visibilitychange", restOrGoOn);
 document.addEventListener("keydown", onKey);
 document.addEventListener("change", onChange);
-// What asks every few seconds rests, too, while nobody looks.
+// What asks every few seconds rests, too, while nobody looks, and while the focus is on something in it
+// that could not be given it back. Tables that were opened stay open.
+let opened = [];
+
 document.addEventListener("htmx:beforeRequest", (event) => {
-  const trigger = event.detail.elt.getAttribute("hx-trigger") || "";
-  if (document.hidden && trigger.startsWith("every")) event.preventDefault();
+  const part = event.detail.elt, focus = document.activeElement;
+  if (!(part.getAttribute("hx-trigger") || "").startsWith("every")) return;
+  if (document.hidden || (part !== focus && part.contains(focus) && !focus.id)) event.preventDefault();
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  opened = [...event.detail.target.querySelectorAll("details[open][id]")].map((each) => each.id);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const id of opened.splice(0)) document.getElementById(id)?.setAttribute("open", "");
 });
 document.addEventListener("htmx:load", (event) => drawCharts(event.detail.elt));
 window.addEventListener("resize", fitCharts);
