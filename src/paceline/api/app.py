@@ -14,6 +14,7 @@ from paceline.api import (
     audit,
     campaigns,
     docs,
+    drafts,
     endpoints,
     erasures,
     exports,
@@ -181,6 +182,7 @@ def _api() -> APIRouter:
 
 _ROUTES = (
     campaigns,
+    drafts,
     previews,
     resends,
     reports,
