@@ -18,6 +18,7 @@ from paceline.web.pages import (
     messages,
     overview,
     queue,
+    resending,
     signing,
 )
 from paceline.web.pages import settings as settings_page
@@ -36,6 +37,7 @@ _PAGES = (
     signing,
     overview,
     drafting,
+    resending,
     campaigns,
     contacts,
     messages,
