@@ -50,6 +50,8 @@ PLACES = {
     "traffic_account_id": "account_id",
 }
 """Where a call names something → which of ``Belongings`` that is."""
+OTHERWISE = {("PUT /api/campaigns/{campaign_id}", "campaign_id"): "draft_id"}
+"""Call and place → the same, where it is another one."""
 BODIES: dict[str, Any] = {
     "PATCH /api/accounts/{account_id}": {"rate_max": 1},
     "PATCH /api/campaigns/{campaign_id}": {"rate_max": 1},
@@ -84,6 +86,7 @@ BODIES: dict[str, Any] = {
     "POST /api/tenants": {"name": "Eve's"},
     "POST /api/webhooks/endpoints": {"url": "https://eve.example.com/"},
     "POST /api/webhooks/endpoints/{endpoint_id}/replay": {},
+    "PUT /api/campaigns/{campaign_id}": {"name": "n", "text": "t"},
     "PUT /api/prices": b"prefix,price,currency\n44,0.05,GBP\n",
 }
 """A body for each call that takes one, without what is in ``PLACES``."""
@@ -164,7 +167,8 @@ def ask(call: Call, of: Belongings, *, theirs: Belongings, place: str = "") -> A
     method, path = call.name.split(" ")
     body = BODIES.get(call.name)
     for name, where in call.places.items():
-        value = getattr(theirs if name == place else of, PLACES[name])
+        which = OTHERWISE.get((call.name, name), PLACES[name])
+        value = getattr(theirs if name == place else of, which)
         if where == "path":
             path = path.replace(f"{{{name}}}", str(value))
         elif where == "query" and name == place:

@@ -19,12 +19,18 @@ from sqlalchemy import text
 
 from paceline.domain import segment_text
 from paceline.domain.campaign import CampaignVerb
-from paceline.domain.errors import ConflictError, InvalidInputError
+from paceline.domain.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotADraftError,
+    NotFoundError,
+)
 from paceline.domain.hours import DAY_MS
 from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import Answered, NoAnswer, NotSent, Rejection
 from paceline.domain.verdict import Policy
 from paceline.storage import (
+    accounts,
     campaigns,
     frequency,
     intents,
@@ -380,6 +386,61 @@ def test_two_starts_make_one_launch(world, race):
     with pytest.raises(Exception, match="this one is sending"):
         again.result(PATIENCE_S)
     assert world.counters(campaign) == {"total": 3, "queued": 3}
+
+
+def replacing(world, campaign, **values):
+    described = {"account_id": world.main, "name": "late", "text": "Late", "sender": "ACME"}
+    return {"tenant_id": world.acme, "campaign_id": campaign, **described, **values}
+
+
+def test_a_draft_that_is_starting_is_replaced_no_more(world, race):
+    world.contacts(3)
+    campaign = world.draft()
+    with race.held(launches.start, world.acme, campaign, batch_size=3):
+        late = race.run(campaigns.replace, **replacing(world, campaign))
+        race.until_blocked(late)
+    with pytest.raises(NotADraftError, match="this campaign is sending: make a new campaign"):
+        late.result(PATIENCE_S)
+    assert world.campaign(campaign).text == "Hello"
+    assert world.counters(campaign) == {"total": 3, "queued": 3}
+
+
+def test_a_draft_that_is_being_replaced_starts_as_what_it_has_become(world, race):
+    world.contacts(3)
+    second = world.account("second")
+    campaign = world.draft()
+    with race.held(campaigns.replace, **replacing(world, campaign, account_id=second)):
+        starting = race.run(launches.start, world.acme, campaign, batch_size=3)
+        race.until_blocked(starting)
+    assert starting.result(PATIENCE_S).created == 3
+    assert world.campaign(campaign).text == "Late"
+    assert {row.account_id for row in world.rows(batches)} == {second}
+
+
+def test_who_locks_a_draft_to_start_it_knows_the_account_that_it_starts_with(world, race):
+    second = world.account("second")
+    campaign = world.draft()
+
+    def account_to_start_with(connection):
+        assert campaigns.get(connection, world.acme, campaign).account_id == world.main
+        launches.lock_to_start(connection, world.acme, campaign)
+        return accounts.of_campaign(connection, campaign).id
+
+    with race.held(campaigns.replace, **replacing(world, campaign, account_id=second)):
+        asking = race.run(account_to_start_with)
+        race.until_blocked(asking)
+    assert asking.result(PATIENCE_S) == second
+
+
+def test_a_draft_is_not_replaced_by_one_for_a_list_that_is_being_deleted(world, race):
+    known = world.write(lists.create, world.acme, name="VIPs").id
+    campaign = world.draft()
+    with race.held(lists.remove, world.acme, known):
+        replacing_it = race.run(campaigns.replace, **replacing(world, campaign, list_id=known))
+        race.until_blocked(replacing_it)
+    with pytest.raises(NotFoundError, match="no list"):
+        replacing_it.result(PATIENCE_S)
+    assert world.campaign(campaign).list_id is None
 
 
 # --- two campaigns for the same people, under a frequency cap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,40 @@ async def test_the_keys_of_the_dashboard(
     assert complaints.found == []
 
 
+async def test_a_campaign_is_made_reviewed_changed_and_sent_on_one_page(
+    here: World, browser: Browser, complaints: Complaints, tmp_path: Path
+) -> None:
+    file = tmp_path / "guests.csv"
+    file.write_text("phone,first_name\n+306999999001,Ana\n+306999999002,Bob\nnobody,Eve\n")
+    _, page = await signed_in(browser, here, complaints)
+    await page.goto(f"{here.call.base}/campaigns/new")
+    await page.get_by_label("Name of the campaign").fill("Party")
+    await page.locator("#text").fill("Hello ")
+    await page.get_by_role("button", name="first_name").click()
+    await page.locator("#file").set_input_files(file)
+    await expect(page.locator("#audience-file")).to_be_checked()
+    await page.get_by_role("button", name="Import the file").click()
+    await expect(page.locator("#eligible")).to_have_text("2")
+    await expect(page.locator(".phone .bubble")).to_have_text("Hello Ana")
+    await page.get_by_role("button", name="Review").click()
+    await expect(page).to_have_url(re.compile(r"/campaigns/1/edit$"))
+    await expect(page.locator("#people")).to_have_text("2")
+    await expect(page.locator("#review")).to_be_focused()
+    assert await axe_finds(page) == []
+    await page.locator("#text").fill("Hello to all of you")
+    await expect(page.locator("#review")).to_be_hidden()  # it is not what is written any more
+    await page.get_by_role("button", name="Review").click()
+    await expect(page.locator("#review blockquote")).to_have_text("Hello to all of you")
+    await page.get_by_role("button", name="Send now to 2 people").click()
+    await expect(page.locator("#live .badge").first).to_have_text("Completed", timeout=30_000)
+    assert here.provider_numbers() == {"+306999999001", "+306999999002"}
+    assert complaints.found == []
+
+
 PAGES = (
     "/",
     "/campaigns",
+    "/campaigns/new",
     "/campaigns/1",
     "/messages?campaign=1",
     "/messages/1",

@@ -14,6 +14,7 @@ from paceline.api import (
     audit,
     campaigns,
     docs,
+    drafts,
     endpoints,
     erasures,
     exports,
@@ -50,8 +51,12 @@ from paceline.settings import Settings
 from paceline.storage.database import Database
 from paceline.storage.sealing import sealer_of
 
-_LARGER = {f"{GUARDED}/contacts/import": imports.MAX_FILE, f"{GUARDED}/prices": prices.MAX_FILE}
-"""Path → the largest body it takes, where that is more than for others."""
+_LARGER = {
+    f"{GUARDED}/contacts/import": imports.MAX_FILE,
+    f"{GUARDED}/prices": prices.MAX_FILE,
+    "/campaigns/compose": imports.MAX_FILE,
+}
+"""Path → the largest body it takes, where that is more than for others; the last is a page's."""
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """We count and log for ourselves, and looking for somebody else who would costs every request."""
 
@@ -182,6 +187,7 @@ def _api() -> APIRouter:
 
 _ROUTES = (
     campaigns,
+    drafts,
     previews,
     resends,
     reports,

@@ -88,6 +88,9 @@ class NewCampaign(Request):
     rate_max: Permits | None = None
     rate_window_ms: WindowMs | None = None
 
+    def described(self) -> Description:
+        return Description(**self.model_dump(by_alias=True))
+
 
 class Schedule(Request):
     """``start_by``: it starts by then or fails."""
@@ -231,9 +234,8 @@ class Enqueued(BaseModel):
 async def create_campaign(
     body: NewCampaign, caller: SendCaller, context: Ctx, repeat: Repeat
 ) -> Campaign:
-    description = Description(**body.model_dump(by_alias=True))
     shown = await context.orders.create_campaign(
-        caller.tenant_id, description, once=repeat.once(201, Campaign.of)
+        caller.tenant_id, body.described(), once=repeat.once(201, Campaign.of)
     )
     return Campaign.of(shown)
 
@@ -243,12 +245,13 @@ async def list_campaigns(
     caller: ReadCaller,
     context: Ctx,
     status: CampaignStatus | None = None,
+    name: Annotated[Short | None, Query(description="What the name has in it.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Campaign]:
     """Newest first."""
     rows = await context.orders.campaigns(
-        caller.tenant_id, before=id_of(cursor), limit=limit + 1, status=status
+        caller.tenant_id, before=id_of(cursor), limit=limit + 1, status=status, name=name
     )
     return page_of(rows, limit, Campaign.of, lambda shown: shown.campaign.id)
 

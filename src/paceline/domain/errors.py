@@ -64,6 +64,17 @@ class WrongStateError(ConflictError):
         self.allowed = allowed
 
 
+class NotADraftError(ConflictError):
+    """A campaign was to be made another one, and it is no draft any more."""
+
+    code = "wrong_state"
+
+    def __init__(self, status: str) -> None:
+        mend = "take it off the schedule first" if status == "scheduled" else "make a new campaign"
+        super().__init__(f"Only a draft can be replaced; this campaign is {status}: {mend}.")
+        self.status = status
+
+
 class InvalidInputError(PacelineError):
     """Something given to us cannot be used; ``problems`` names each fault and its place."""
 

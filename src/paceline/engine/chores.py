@@ -117,6 +117,7 @@ class Chores:
             await self.database.write(campaigns.fail, campaign_id, why)
 
     def _start(self, connection: Connection, campaign_id: int) -> Launched:
+        launches.lock_to_start(connection, None, campaign_id)
         batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
         return launches.start(
             connection, None, campaign_id, batch_size=batch_size, chunk=self.rules.launch_chunk

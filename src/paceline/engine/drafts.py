@@ -139,6 +139,11 @@ def text_for(
     return _frozen(text, public_url)
 
 
+def as_written(text: str, public_url: str | None) -> str:
+    """A frozen text as somebody wrote it."""
+    return text.replace(_link(public_url, f"{{{{{TOKEN}}}}}"), f"{{{{{LINK}}}}}")
+
+
 def account_for(
     connection: Connection, tenant_id: int, account_id: int | None, *, test: bool = False
 ) -> tuple[AnyRow | None, list[Problem]]:

@@ -250,10 +250,11 @@ class Orders:
         before: int | None = None,
         limit: int = 50,
         status: CampaignStatus | None = None,
+        name: str | None = None,
     ) -> list[Shown]:
-        """A tenant's campaigns, newest first, from the one before ``before`` on."""
+        """A tenant's campaigns; arguments as ``storage.campaigns.page``."""
         found = await self.database.read(
-            standings.page, tenant_id, before=before, limit=limit, status=status
+            standings.page, tenant_id, before=before, limit=limit, status=status, name=name
         )
         return [self.shown(standing) for standing in found]
 
@@ -364,6 +365,8 @@ class Orders:
             return Enqueued(campaign_id, created=0, batches=0)
         if status not in startable:
             raise WrongStateError("start", status, (*startable, CampaignStatus.PAUSED))
+        launches.lock_to_start(connection, tenant_id, campaign_id)
+        self.may_touch(connection, tenant_id, campaign_id)  # it may have got another account
         batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
         launched = launches.start(
             connection,

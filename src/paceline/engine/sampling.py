@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from paceline.engine.previewing import text_with_empty_token
 from paceline.settings import Settings
 from paceline.storage import audience, launches, lists, segments
 from paceline.storage.audience import Counted
-from paceline.storage.database import Database, now
+from paceline.storage.database import AnyRow, Database, now
 from paceline.storage.schema import campaigns
 
 _VALUES = msgspec.json.Decoder(dict[str, str | None])
@@ -40,9 +40,19 @@ class Sample:
     """The campaign's text in the plain alphabet, if there is one that says the same."""
 
 
-async def count_audience(
-    database: Database, tenant_id: int, *, list_id: int | None, segment_id: int | None
-) -> Counted:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whom:
+    """Whom what somebody is writing is for, as ``NewCampaign`` has it."""
+
+    list_id: int | None = None
+    segment_id: int | None = None
+    filter: Mapping[str, Any] | None = None
+    exclude_campaign_ids: Sequence[int] = ()
+    again: AnyRow | None = None
+    """The draft, if it sends another campaign again: then it is for whom that failed to reach."""
+
+
+async def count_audience(database: Database, tenant_id: int, whom: Whom) -> Counted:
     """Whom a campaign to these would go to at this moment.
 
     Raises:
@@ -50,20 +60,14 @@ async def count_audience(
     """
 
     def count(connection: Connection) -> Counted:
-        draft = _draft(connection, tenant_id, list_id, segment_id)
+        draft = _draft(connection, tenant_id, whom)
         return audience.count_of(connection, draft, now(connection))
 
     return await database.read(count)
 
 
 async def sample(
-    database: Database,
-    tenant_id: int,
-    text: str,
-    settings: Settings,
-    *,
-    list_id: int | None,
-    segment_id: int | None,
+    database: Database, tenant_id: int, text: str, settings: Settings, whom: Whom
 ) -> Sample:
     """How a text reads to the first of those to whom it would go.
 
@@ -80,7 +84,7 @@ async def sample(
             max_parts=settings.max_parts,
             public_url=settings.public_url,
         )
-        draft = _draft(connection, tenant_id, list_id, segment_id)
+        draft = _draft(connection, tenant_id, whom)
         draft.text = frozen
         rows, _, _ = launches.people(connection, draft, after=0, limit=_LOOKED_AT)
         template = text_with_empty_token(frozen)
@@ -98,14 +102,22 @@ async def sample(
     return await database.read(read)
 
 
-def _draft(
-    connection: Connection, tenant_id: int, list_id: int | None, segment_id: int | None
-) -> Any:
+def _draft(connection: Connection, tenant_id: int, whom: Whom) -> Any:
     """What has a campaign's columns, and only says whom it is for."""
-    if list_id is not None:
-        lists.get(connection, tenant_id, list_id)
-    if segment_id is not None:
-        segments.get(connection, tenant_id, segment_id)
     nothing = dict.fromkeys(campaigns.columns.keys())
-    given = {"tenant_id": tenant_id, "text": "", "list_id": list_id, "segment_id": segment_id}
+    given: dict[str, Any] = {"tenant_id": tenant_id, "text": ""}
+    if whom.again is not None:
+        row = whom.again
+        given |= {name: getattr(row, name) for name in ("id", "parent_id", "parent_reasons")}
+        return SimpleNamespace(**nothing | given)
+    if whom.list_id is not None:
+        lists.get(connection, tenant_id, whom.list_id)
+    if whom.segment_id is not None:
+        segments.get(connection, tenant_id, whom.segment_id)
+    given |= {
+        "list_id": whom.list_id,
+        "segment_id": whom.segment_id,
+        "filter": whom.filter,
+        "excluded_campaigns": list(whom.exclude_campaign_ids),
+    }
     return SimpleNamespace(**nothing | given)

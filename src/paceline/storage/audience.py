@@ -130,12 +130,6 @@ def count(connection: Connection, tenant_id: int, campaign_id: int) -> Counted:
         NotFoundError: this tenant has no such campaign.
     """
     campaign = campaigns_table.get(connection, tenant_id, campaign_id)
-    if campaign.parent_id is not None:
-        people = resends.whom(connection, campaign).with_only_columns(
-            func.count(), func.count(case((SUPPRESSED, 1)))
-        )
-        total, suppressed = connection.execute(people).one()
-        return Counted(total - suppressed, 0, suppressed)
     waits = campaign.status in {CampaignStatus.DRAFT, CampaignStatus.SCHEDULED}
     at = campaign.started_at if campaign.started_at and not waits else now(connection)
     return count_of(connection, campaign, at)
@@ -143,6 +137,12 @@ def count(connection: Connection, tenant_id: int, campaign_id: int) -> Counted:
 
 def count_of(connection: Connection, campaign: Any, at: int) -> Counted:
     """As ``count``, of a campaign's row or what has its columns, launched at a moment."""
+    if campaign.parent_id is not None:
+        people = resends.whom(connection, campaign).with_only_columns(
+            func.count(), func.count(case((SUPPRESSED, 1)))
+        )
+        total, suppressed = connection.execute(people).one()
+        return Counted(total - suppressed, 0, suppressed)
     tenant_id = campaign.tenant_id
     rule = rule_of(connection, campaign, at)
     conditions = [contacts.c.tenant_id == tenant_id]

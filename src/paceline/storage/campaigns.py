@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, null, select, update
 
 from paceline.domain import campaign as domain
-from paceline.domain import segment_json
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
-from paceline.domain.errors import NotFoundError, WrongStateError
+from paceline.domain.errors import NotADraftError, NotFoundError, WrongStateError
 from paceline.domain.message import BatchStatus, MessageStatus, Reason
-from paceline.domain.segment import Filter
 from paceline.domain.webhook_event import EventType
-from paceline.storage import audit_log, counters, postponed, segments, webhook_events
-from paceline.storage.database import AnyRow, now
-from paceline.storage.schema import batches, campaigns, lists, messages
+from paceline.storage import audit_log, counters, drafts, postponed, webhook_events
+from paceline.storage.database import AnyRow, folded, is_postgres, now
+from paceline.storage.drafts import Described
+from paceline.storage.schema import batches, campaigns, messages
 
 CANCEL_CHUNK = 20_000
 """Messages that one transaction of a cancellation fails, about."""
@@ -31,92 +30,80 @@ def create(
     connection: Connection,
     tenant_id: int,
     *,
-    account_id: int,
-    name: str,
-    text: str,
-    sender: str,
-    list_id: int | None = None,
-    segment_id: int | None = None,
-    wanted: Filter | None = None,
-    exclude_campaign_ids: Sequence[int] = (),
-    scheduled_at: int | None = None,
-    timezone: str | None = None,
     actor: str = audit_log.SYSTEM,
     parent_id: int | None = None,
     parent_reasons: Sequence[str] | None = None,
-    start_by: int | None = None,
-    window_from: int | None = None,
-    window_until: int | None = None,
-    rate_max: int | None = None,
-    rate_window_ms: int | None = None,
+    **described: Unpack[Described],
 ) -> AnyRow:
-    """Make a campaign: a draft, or scheduled when it has a time. From ``start_by`` on as
-    ``set_pace``.
+    """Make a campaign: a draft, or scheduled when it has a time.
 
     Args:
         connection: of a write transaction.
         tenant_id: whose it is.
-        account_id: what it is sent on.
-        name: what people call it.
-        text: with merge tags.
-        sender: whom it comes from.
-        list_id: only to contacts on this list.
-        segment_id: only to whom this segment means when the campaign starts.
-        wanted: only to whom this filter means.
-        exclude_campaign_ids: to nobody who has a message of these.
-        scheduled_at: when it starts by itself.
-        timezone: in which that was said.
         actor: for the audit log.
         parent_id: the campaign whose failed messages it sends again.
         parent_reasons: those that failed for one of these reasons.
-        start_by: it starts by then or not at all; this and the rest as ``set_pace``.
-        window_from: the minute of the tenant's day from which on it is sent.
-        window_until: the one at which that ends.
-        rate_max: calls of its own in a window.
-        rate_window_ms: that window.
+        described: the rest.
 
     Raises:
         NotFoundError: this tenant has no such list or segment.
         InvalidInputError: the filter names lists or campaigns that this tenant does not have.
     """
-    if list_id is not None:
-        _require_list(connection, tenant_id, list_id)
-    rule: dict[str, Any] = {}
-    if segment_id is not None:
-        segments.hold(connection, tenant_id, segment_id)
-        rule["segment_id"] = segment_id
-    if wanted is not None:
-        segments.hold_lists(connection, tenant_id, wanted)
-        rule["filter"] = segment_json.write(wanted)
-    if exclude_campaign_ids:
-        rule["excluded_campaigns"] = sorted(set(exclude_campaign_ids))
+    columns = drafts.columns_of(connection, tenant_id, described)
     at = now(connection)
-    status = CampaignStatus.DRAFT if scheduled_at is None else CampaignStatus.SCHEDULED
     campaign_id = connection.execute(
         insert(campaigns).returning(campaigns.c.id),
         {
+            **{name: value for name, value in columns.items() if value is not None},
             "tenant_id": tenant_id,
-            "account_id": account_id,
-            "name": name,
-            "text": text,
-            "sender": sender,
-            "list_id": list_id,
-            "status": status,
-            "scheduled_at": scheduled_at,
-            "timezone": timezone,
             "parent_id": parent_id,
             "parent_reasons": parent_reasons if parent_reasons is None else list(parent_reasons),
             "created_at": at,
             "updated_at": at,
-            **rule,
-            "start_by": start_by,
-            "window_from": window_from,
-            "window_until": window_until,
-            "rate_max": rate_max,
-            "rate_window_ms": rate_window_ms,
         },
     ).scalar_one()
-    log(connection, tenant_id, campaign_id, "add", actor, scheduled_at=scheduled_at)
+    log(connection, tenant_id, campaign_id, "add", actor, scheduled_at=columns["scheduled_at"])
+    return get(connection, tenant_id, campaign_id)
+
+
+def replace(
+    connection: Connection,
+    tenant_id: int,
+    campaign_id: int,
+    *,
+    actor: str = audit_log.SYSTEM,
+    **described: Unpack[Described],
+) -> AnyRow:
+    """Make a draft another one: as if it had been made so, but that it sends again what it did. It
+    is scheduled when it has a time.
+
+    Args:
+        connection: of a write transaction.
+        tenant_id: whose it is.
+        campaign_id: the draft.
+        actor: for the audit log.
+        described: all of it; what is left out is as in ``create`` when it is left out.
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's; or this tenant has no such list or
+            segment.
+        NotADraftError: it is no draft any more.
+        InvalidInputError: the filter names lists or campaigns that this tenant does not have.
+    """
+    before = lock(connection, tenant_id, campaign_id)
+    if before.status != CampaignStatus.DRAFT:
+        raise NotADraftError(before.status)
+    columns = drafts.columns_of(connection, tenant_id, described)
+    changed = [name for name, value in columns.items() if value != getattr(before, name)]
+    connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.DRAFT)
+        .values(
+            **{name: null() if value is None else value for name, value in columns.items()},
+            updated_at=now(connection),
+        )
+    )
+    log(connection, tenant_id, campaign_id, "replace", actor, changed=sorted(changed))
     return get(connection, tenant_id, campaign_id)
 
 
@@ -141,14 +128,54 @@ def page(
     before: int | None = None,
     limit: int = 50,
     status: str | None = None,
+    name: str | None = None,
 ) -> list[AnyRow]:
-    """A tenant's campaigns, newest first, from the one before ``before`` on."""
+    """A tenant's campaigns, newest first, from the one before ``before`` on.
+
+    Args:
+        connection: of a read.
+        tenant_id: whose.
+        before: an id; None: from the newest on.
+        limit: how many at most.
+        status: only those with it.
+        name: only those whose name has this in it, in small letters or large.
+    """
     query = select(campaigns).where(campaigns.c.tenant_id == tenant_id)
     if before is not None:
         query = query.where(campaigns.c.id < before)
     if status is not None:
         query = query.where(campaigns.c.status == status)
+    if name:
+        query = query.where(_named(connection, name))
     return list(connection.execute(query.order_by(campaigns.c.id.desc()).limit(limit)))
+
+
+def _named(connection: Connection, name: str) -> ColumnElement[bool]:
+    """The name has this in it; its % and _ mean themselves."""
+    if is_postgres(connection):
+        return campaigns.c.name.icontains(name, autoescape=True)
+    return folded(campaigns.c.name).contains(name.casefold(), autoescape=True)
+
+
+def with_recipients(connection: Connection, tenant_id: int, *, limit: int) -> list[AnyRow]:
+    """The newest of a tenant's campaigns of which somebody has a message."""
+    query = select(campaigns).where(campaigns.c.tenant_id == tenant_id, campaigns.c.total > 0)
+    return list(connection.execute(query.order_by(campaigns.c.id.desc()).limit(limit)))
+
+
+def lock(connection: Connection, tenant_id: int | None, campaign_id: int) -> AnyRow:
+    """Lock a campaign, against intents too.
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's.
+    """
+    query = select(campaigns).where(campaigns.c.id == campaign_id)
+    if tenant_id is not None:
+        query = query.where(campaigns.c.tenant_id == tenant_id)
+    row = connection.execute(query.with_for_update()).first()
+    if row is None:
+        raise NotFoundError("campaign", campaign_id)
+    return row
 
 
 def lock_for(
@@ -160,12 +187,7 @@ def lock_for(
         NotFoundError: there is none, or it is another tenant's.
         WrongStateError: its status does not allow it.
     """
-    query = select(campaigns).where(campaigns.c.id == campaign_id)
-    if tenant_id is not None:
-        query = query.where(campaigns.c.tenant_id == tenant_id)
-    row = connection.execute(query.with_for_update()).first()
-    if row is None:
-        raise NotFoundError("campaign", campaign_id)
+    row = lock(connection, tenant_id, campaign_id)
     domain.after(verb, CampaignStatus(row.status))
     return row
 
@@ -200,12 +222,7 @@ def lock_unfinished(connection: Connection, tenant_id: int, campaign_id: int) ->
         NotFoundError: there is none, or it is another tenant's.
         WrongStateError: it is over.
     """
-    query = select(campaigns).where(campaigns.c.id == campaign_id)
-    row = connection.execute(
-        query.where(campaigns.c.tenant_id == tenant_id).with_for_update()
-    ).first()
-    if row is None:
-        raise NotFoundError("campaign", campaign_id)
+    row = lock(connection, tenant_id, campaign_id)
     if row.status in domain.FINAL:
         unfinished = tuple(each for each in CampaignStatus if each not in domain.FINAL)
         raise WrongStateError("change", row.status, unfinished)
@@ -339,13 +356,6 @@ def _set(connection: Connection, campaign_id: int, status: CampaignStatus, **val
         .where(campaigns.c.id == campaign_id)
         .values(status=status, updated_at=now(connection), **values)
     )
-
-
-def _require_list(connection: Connection, tenant_id: int, list_id: int) -> None:
-    found = select(lists.c.id).where(lists.c.id == list_id, lists.c.tenant_id == tenant_id)
-    held = found.with_for_update(read=True, key_share=True)  # it is not deleted meanwhile
-    if connection.execute(held).first() is None:
-        raise NotFoundError("list", list_id)
 
 
 def _cancel_messages(connection: Connection, batch_ids: list[int], at: int) -> int:

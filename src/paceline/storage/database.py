@@ -24,11 +24,14 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 import psycopg
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Engine,
+    Function,
     Row,
     Select,
     Table,
+    Text,
     create_engine,
     event,
     make_url,
@@ -55,6 +58,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CLOCK = "paceline_clock"
+_FOLDED = "paceline_folded"
+"""SQLite's name for ``folded``."""
 _IN_MEMORY = frozenset({None, "", ":memory:"})
 _SQLITE_BUSY_MS = 1_000
 _SQLITE_READERS = 4
@@ -331,6 +336,17 @@ def _no_clock(_element: _ReadAt, _compiler: SQLCompiler, **_options: Any) -> str
     return "NULL"
 
 
+def folded(text: ColumnElement[str]) -> Function[str]:
+    """A text in small letters, on SQLite: its own ``lower`` and ``LIKE`` know English only,
+    while PostgreSQL's know all.
+    """
+    return Function(_FOLDED, text, type_=Text())
+
+
+def _folded(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
 def is_postgres(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
@@ -393,6 +409,7 @@ def _sqlite_engine(
             f"cache_size=-{cache_mib * 1024}",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        connection.create_function(_FOLDED, 1, _folded, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -104,8 +104,7 @@ def start(
         EmptyAudienceError: nobody may be sent to; the campaign stays as it was.
         TooLateError: the time by which it has to start has passed; it stays as it was.
     """
-    resends.lock_family(connection, campaign_id)
-    campaign = lock_for(connection, tenant_id, campaign_id, CampaignVerb.START)
+    campaign = lock_to_start(connection, tenant_id, campaign_id)
     _refuse_late(connection, campaign.start_by, by)
     at = now(connection)
     rule = audience.rule_of(connection, campaign, at)
@@ -138,6 +137,18 @@ def start(
     log(connection, campaign.tenant_id, campaign.id, CampaignVerb.START, actor, audience=expected)
     webhook_events.campaign(connection, campaign.id, EventType.CAMPAIGN_STARTED)
     return launched
+
+
+def lock_to_start(connection: Connection, tenant_id: int | None, campaign_id: int) -> AnyRow:
+    """Lock a draft or scheduled campaign and, before it, its family. From here on nobody gives it
+    another account, or another text.
+
+    Raises:
+        NotFoundError: there is none, or it is another tenant's.
+        WrongStateError: it is neither draft nor scheduled.
+    """
+    resends.lock_family(connection, campaign_id)
+    return lock_for(connection, tenant_id, campaign_id, CampaignVerb.START)
 
 
 def _refuse_late(connection: Connection, *latest: int | None) -> None:

@@ -75,7 +75,7 @@ def figures(connection: Connection, tenant_id: int, campaign_id: int) -> Figures
     """
     campaign = campaigns.get(connection, tenant_id, campaign_id)
     timezone = connection.execute(_TIMEZONE, {"tenant": tenant_id}).scalar_one()
-    reasons = {row.reason: row.n for row in connection.execute(_REASONS, {"campaign": campaign_id})}
+    reasons = _reasons(connection, campaign_id)
     counted = {name: Counter[int]() for name in ("sent", "failed", "delivered")}
     taken = 0
     base = campaign.created_at // QUARTER_MS - _EARLIER
@@ -87,6 +87,20 @@ def figures(connection: Connection, tenant_id: int, campaign_id: int) -> Figures
         if kind.delivered is not None:
             counted["delivered"][kind.delivered] += row.n
     return Figures(campaign, timezone, now(connection), reasons, taken=taken, **counted)
+
+
+def reasons(connection: Connection, tenant_id: int, campaign_id: int) -> dict[str, int]:
+    """Why messages of a campaign failed, and how many did.
+
+    Raises:
+        NotFoundError: this tenant has none with this id.
+    """
+    campaigns.get(connection, tenant_id, campaign_id)
+    return _reasons(connection, campaign_id)
+
+
+def _reasons(connection: Connection, campaign_id: int) -> dict[str, int]:
+    return {row.reason: row.n for row in connection.execute(_REASONS, {"campaign": campaign_id})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,12 @@ def page(
     before: int | None = None,
     limit: int = 50,
     status: str | None = None,
+    name: str | None = None,
 ) -> list[Standing]:
-    """A tenant's campaigns, newest first, from the one before ``before`` on."""
-    rows = campaigns_table.page(connection, tenant_id, before=before, limit=limit, status=status)
+    """A tenant's campaigns; arguments as ``campaigns.page``."""
+    rows = campaigns_table.page(
+        connection, tenant_id, before=before, limit=limit, status=status, name=name
+    )
     return _standings(connection, tenant_id, [row.id for row in rows]) if rows else []
 
 

@@ -20,6 +20,7 @@ from paceline.web.pages import (
     messages,
     overview,
     queue,
+    resending,
     signing,
 )
 from paceline.web.pages import settings as settings_page
@@ -53,6 +54,7 @@ _PAGES = (
     signing,
     overview,
     drafting,
+    resending,
     campaigns,
     contacts,
     messages,

@@ -36,6 +36,7 @@ from paceline.web.visits import Visit
 
 T = TypeVar("T")
 _PAGE = 25
+_LONGEST_NAME = 200
 _KEEP_ALIVE_S = 15.0
 _LASTS_S = 300.0
 """Then a stream ends and the page connects again: who may not see it any more is told so."""
@@ -111,12 +112,15 @@ class _Campaigns:
         chosen = query.get("status", "")
         status = CampaignStatus(chosen) if chosen in set(CampaignStatus) else None
         before = int(query["before"]) if query.get("before", "").isdecimal() else None
+        name = query.get("name", "").replace("\0", "").strip()[:_LONGEST_NAME]
         found = await visit.orders.campaigns(
-            visit.who.tenant_id, before=before, limit=_PAGE + 1, status=status
+            visit.who.tenant_id, before=before, limit=_PAGE + 1, status=status, name=name
         )
         more = found[_PAGE - 1].campaign.id if len(found) > _PAGE else None
         template = "campaigns_part.html" if visit.is_partial else "campaigns.html"
-        return visit.page(template, campaigns=found[:_PAGE], more=more, status_chosen=chosen)
+        return visit.page(
+            template, campaigns=found[:_PAGE], more=more, status_chosen=chosen, name=name
+        )
 
     async def one(self, visit: Visit) -> Response:
         return await self._one(visit)

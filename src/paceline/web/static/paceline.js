@@ -101,6 +101,19 @@ function onChange(event) {
   }
 }
 
+// ---- Fields that say which radio button they belong to, before anybody reads the form.
+function onPick(event) {
+  const radio = event.target instanceof HTMLElement && document.getElementById(event.target.dataset.picks);
+  if (radio && event.target.value) radio.checked = true;
+}
+
+// ---- What was reviewed is not what stands in the form any more, once that is changed.
+function onInput(event) {
+  if (!(event.target instanceof Element && event.target.closest("#draft"))) return;
+  for (const each of document.querySelectorAll("[data-until-changed]")) each.hidden = true;
+  for (const each of document.querySelectorAll("[data-once-changed]")) each.hidden = false;
+}
+
 // ---- Buttons that write into a field: a merge tag, or the plain alternative of a text.
 function onClick(event) {
   const button = event.target instanceof Element && event.target.closest("[data-into]");
@@ -121,7 +134,9 @@ if (window.htmx) htmx.createEventSource = openStream;
 document.addEventListener("DOMContentLoaded", () => drawCharts(document));
 document.addEventListener("visibilitychange", restOrGoOn);
 document.addEventListener("keydown", onKey);
+document.addEventListener("change", onPick, true);
 document.addEventListener("change", onChange);
+document.addEventListener("input", onInput);
 // What asks every few seconds rests, too, while nobody looks, and while the focus is on something in it
 // that could not be given it back. Tables that were opened stay open.
 let opened = [];
