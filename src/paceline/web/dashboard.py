@@ -21,7 +21,7 @@ from paceline.web.pages import (
     signing,
 )
 from paceline.web.pages import settings as settings_page
-from paceline.web.site import Site, static
+from paceline.web.site import Nowhere, Site, static
 
 
 def routes(
@@ -29,7 +29,8 @@ def routes(
 ) -> list[BaseRoute]:
     """All pages, and the files that they need."""
     site = Site(database, settings, sealer, orders, time.monotonic)
-    return [static(), *(route for pages in _PAGES for route in pages.routes(site))]
+    pages = [route for pages in _PAGES for route in pages.routes(site)]
+    return [static(), *pages, Nowhere(site)]
 
 
 _PAGES = (
