@@ -18,9 +18,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run `paceline` in an empty folder; keyword arguments are environment variables."""
+    """Run `paceline` in an empty folder; keyword arguments are environment variables, but `stdin`
+    is what it reads.
+    """
 
-    def paceline(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def paceline(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "paceline", *words],
             env={
@@ -33,6 +35,7 @@ def run(tmp_path: Path) -> Run:
             text=True,
             check=False,
             timeout=60,
+            input=stdin,
         )
 
     return paceline
