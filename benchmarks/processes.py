@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -83,11 +83,16 @@ def simulator() -> Iterator[str]:
 
 @contextmanager
 def served(
-    environ: Mapping[str, str], verb: Literal["serve", "api"] = "serve"
+    environ: Mapping[str, str],
+    verb: Literal["serve", "api"] = "serve",
+    *,
+    by: Sequence[str] = (str(_COMMANDS / "paceline"),),
 ) -> Iterator[tuple[str, int]]:
-    """`paceline serve` (API and worker) or `paceline api`; gives its address and process id."""
+    """`paceline serve` (API and worker) or `paceline api`; gives its address and process id. `by`:
+    what runs it, if not the command itself.
+    """
     port = _free_port()
-    command = [str(_COMMANDS / "paceline"), verb]
+    command = [*by, verb]
     environment = {**os.environ, **environ, "PACELINE_PORT": str(port)}
     with _running(command, environment, stdout=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}"

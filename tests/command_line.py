@@ -7,17 +7,20 @@ those of the documents' examples and of `serve`.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from paceline.cli import main
 from paceline.cli.program import VERBS
 
+Run: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 _FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload(sorted({f"paceline.cli.{verb.module}" for verb in VERBS.values()}))
 
@@ -49,6 +52,12 @@ def paceline(
         assert process.exitcode is not None
         _, stdout, stderr = (each.read_text(encoding="utf-8") for each in streams)
         return subprocess.CompletedProcess(list(words), process.exitcode, stdout, stderr)
+
+
+def data_of(done: subprocess.CompletedProcess[str]) -> Any:
+    """The JSON that a command has printed; it must have succeeded."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def _run(

@@ -35,7 +35,7 @@ _PHONE = re.compile(
 _SECRETS_IN_TEXT = (
     (re.compile(r"(://[^:/@\s]*:)[^@\s]+(?=@)"), rf"\1{MASK}"),  # the password in a URL
     (re.compile(r"\b(bearer|basic)\s+[^\s\"',;]+", re.IGNORECASE), rf"\1 {MASK}"),
-    (re.compile(r"(/webhooks/[^/\s]+/|/u/)[^/\s?\"']+"), rf"\1{MASK}"),
+    (re.compile(r"(/webhooks/[^/\s]+/|/u/|/sign-in/)[^/\s?\"']+"), rf"\1{MASK}"),
     (
         re.compile(
             r"""((?:key|token|secret|password|authorization)["']?\s*[=:]\s*["']?)[^\s"',;&)}]+""",

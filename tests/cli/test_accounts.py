@@ -6,42 +6,22 @@ import json
 import re
 import signal
 import sqlite3
-import subprocess
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from paceline.storage.sealing import KEY_FILE, Sealer
-from tests import command_line
+from tests.command_line import Run, data_of
 from tests.crash import Installation, provider
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 KEY = "the-providers-key"
 ADD = (
     *("account", "add", "main", "--provider", "mitto", "--base-url", "http://127.0.0.1:9"),
     *("--external-id", "acc-1", "--sender", "Shop"),
 )
 FIRST, SECOND = "the first secret", "the second secret"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run `paceline` in an empty folder; keyword arguments are environment variables."""
-
-    def paceline(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-        home = {"PACELINE_DATA_DIR": str(tmp_path / "data")}
-        return command_line.paceline(words, home | environ, cwd=tmp_path, stdin=stdin)
-
-    return paceline
-
-
-def data_of(done: subprocess.CompletedProcess[str]) -> Any:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def stored(home: Path, query: str) -> list[Any]:

@@ -4,32 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests import command_line
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run `paceline` in an empty folder; keyword arguments are environment variables."""
-
-    def paceline(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        home = {"PACELINE_DATA_DIR": str(tmp_path / "data")}
-        return command_line.paceline(words, home | environ, cwd=tmp_path)
-
-    return paceline
-
-
-def data_of(done: subprocess.CompletedProcess[str]) -> Any:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+from tests.command_line import Run, data_of
 
 
 def test_a_first_key_makes_the_database_and_the_tenant(run: Run) -> None:

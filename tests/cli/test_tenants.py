@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cli.test_commands import Run, data_of, run
-
-__all__ = ["run"]
+from tests.command_line import Run, data_of
 
 SIMULATED = (
     *("--provider", "simulator", "--base-url", "http://localhost:1", "--external-id", "a"),

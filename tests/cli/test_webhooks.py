@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.test_commands import Run, data_of, run
-
-__all__ = ["run"]
+from tests.command_line import Run, data_of
 
 
 def test_an_endpoint_is_added_tried_replayed_and_removed(run: Run) -> None:

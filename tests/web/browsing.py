@@ -81,6 +81,8 @@ async def signed_in(
     complaints.listen_to(page)
     secret = await world.database.write(users.make_link, world.call.tenant_id, role)
     await page.goto(f"{complaints.base}/sign-in/{secret}")
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url(f"{complaints.base}/")
     return context, page
 
 

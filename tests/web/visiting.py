@@ -83,7 +83,7 @@ class House:
             reader = Reader(session, self.base, row.id)
             if role is not None:
                 secret = await self.database.write(users.make_link, row.id, role)
-                assert (await reader.get(f"/sign-in/{secret}")).status == 200
+                assert (await reader.post(f"/sign-in/{secret}", csrf="")).status == 200
             yield reader
 
     async def user(self, login: str, role: Role = Role.SENDER, tenant: str = "acme") -> int:

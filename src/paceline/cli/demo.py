@@ -119,8 +119,7 @@ class Stage:
             url = await stack.enter_async_context(self._listening(worker))
             orders = Orders(self.database, self.settings, wake=worker.wake)
             tenant_id, key = await self._tenant()
-            link = await self.database.write(users.make_link, tenant_id, Role.ADMIN)
-            self.view.dashboard(f"{url}/sign-in/{link}")
+            self.view.dashboard(await self._link(url, tenant_id))
             await self._cancel_what_is_left(orders, tenant_id)
             self.view.imported(await self._contacts(tenant_id), _CONTACTS)
             document, seconds = await self._campaign(orders, tenant_id, account_id, stop)
@@ -137,8 +136,13 @@ class Stage:
             self.view.result(document)
             if stay and not stop.is_set():
                 self.view.serving(url, key, document["campaign"]["id"])
+                self.view.dashboard(await self._link(url, tenant_id))
                 await stop.wait()
         return document
+
+    async def _link(self, url: str, tenant_id: int) -> str:
+        secret = await self.database.write(users.make_link, tenant_id, Role.ADMIN)
+        return f"{url}/sign-in/{secret}"
 
     def _faults(self) -> bytes:
         import msgspec

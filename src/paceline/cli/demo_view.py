@@ -32,7 +32,7 @@ class View:
 
     def dashboard(self, link: str) -> None:
         """Where it can be watched; the link counts once."""
-        self._say("Watch it in a browser (the link counts once):\n")
+        self._say("Look at it in a browser (the link counts once, within 15 minutes):\n")
         if not self.quiet:
             self.console.print(link, soft_wrap=True, markup=False, highlight=False)
         self._say("")
@@ -110,7 +110,7 @@ class View:
         self._say(f"\nStill serving at [bold]{url}[/] (API documentation at {url}/docs). Try:\n")
         command = f"curl -H 'Authorization: Bearer {key}' {url}/api/campaigns/{campaign_id}/status"
         self.console.print(command, soft_wrap=True, markup=False, highlight=False)
-        self._say("\nCtrl-C ends it.")
+        self._say("\nCtrl-C ends it.\n")
 
     def _say(self, line: str) -> None:
         if not self.quiet:

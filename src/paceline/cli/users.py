@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from paceline.cli.output import say, say_json, say_table
 from paceline.cli.session import AsJson, TenantName, group, operator, session, values
 from paceline.clock import iso
+from paceline.domain.errors import NotFoundError
 from paceline.domain.role import Role
 from paceline.storage import audit_log, users
 from paceline.storage.database import AnyRow
@@ -34,12 +35,17 @@ def login(
 ) -> None:
     """Print a link that signs in to the dashboard, once.
 
-    It can be opened within a quarter of an hour.
+    Whoever opens it within a quarter of an hour and presses the button is in.
     """
     with session() as here:
         owner = here.tenant(tenant_name)
-        secret = here.database.write_now(users.make_link, owner.id, role)
-        at = url or here.settings.public_url or f"http://{here.settings.host}:{here.settings.port}"
+
+        def make(connection: Connection) -> str:
+            _log(connection, owner.id, "link.add", "sign-in link", role=role)
+            return users.make_link(connection, owner.id, role)
+
+        secret = here.database.write_now(make)
+        at = url or here.settings.public_url or _here(here.settings.host, here.settings.port)
     say(f"{at.rstrip('/')}/sign-in/{secret}")
     typer.echo("It counts once, within 15 minutes.", err=True)
 
@@ -54,15 +60,16 @@ def create_user(
 
     From a script it is read from standard input, one line.
     """
-    from paceline.engine.signing_in import hashed
+    from paceline.engine.signing_in import hashed, refuse_login
 
+    refuse_login(name)
     password = hashed(_asked())
     with session() as here:
         owner = here.tenant(tenant_name)
 
         def create(connection: Connection) -> AnyRow:
             row = users.add(connection, owner.id, login=name, password=password, role=role)
-            _log(connection, owner.id, "user.add", row.id, role=role)
+            _log(connection, owner.id, "user.add", f"user {row.id}", role=role)
             return row
 
         here.database.write_now(create)
@@ -112,23 +119,30 @@ def _change(
 
         def change(connection: Connection) -> None:
             found = {row.login: row.id for row in users.of_tenant(connection, owner.id)}
-            user_id = found.get(name, 0)
+            if name not in found:
+                raise NotFoundError("user", f"“{name}” of {owner.name}")
             values = made(connection) if made else given
-            users.change(connection, owner.id, user_id, values)
-            _log(connection, owner.id, action, user_id)
+            users.change(connection, owner.id, found[name], values)
+            _log(connection, owner.id, action, f"user {found[name]}")
 
         here.database.write_now(change)
 
 
-def _log(connection: Connection, tenant_id: int, action: str, user_id: int, **detail: Any) -> None:
+def _log(connection: Connection, tenant_id: int, action: str, subject: str, **detail: Any) -> None:
     audit_log.write(
         connection,
         tenant_id=tenant_id,
         actor=operator(),
         action=action,
-        subject=f"user {user_id}",
+        subject=subject,
         **detail,
     )
+
+
+def _here(host: str, port: int) -> str:
+    """Where a browser on this machine finds the dashboard."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - everywhere
+    return f"http://{name}:{port}"
 
 
 def _asked() -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 from sqlalchemy import Connection
 
-from paceline.domain.errors import ConflictError, InvalidInputError
+from paceline.domain.errors import ConflictError
 from paceline.domain.role import Role
-from paceline.engine.signing_in import hashed
+from paceline.engine.signing_in import (
+    SigningIn,
+    WrongPasswordError,
+    hashed,
+    refuse_login,
+    refuse_password,
+)
 from paceline.storage import audit_log, users
 from paceline.storage.database import Database, now
 from paceline.storage.users import SignedIn
-
-_LOGIN = re.compile(r"[^\s\x00-\x1f\x7f]{1,100}")
 
 
 async def add(database: Database, by: SignedIn, *, login: str, password: str, role: Role) -> None:
@@ -25,8 +28,7 @@ async def add(database: Database, by: SignedIn, *, login: str, password: str, ro
         InvalidInputError: the login or the password cannot be used.
         ConflictError: somebody has this login, or the role is more than one has oneself.
     """
-    if not _LOGIN.fullmatch(login):
-        raise InvalidInputError.of("login", "must have 1 to 100 characters and no spaces")
+    refuse_login(login)
     _refuse_more_than_own(by, role)
     kept = await asyncio.to_thread(hashed, password)
 
@@ -51,15 +53,19 @@ async def change(
     Raises:
         NotFoundError: the tenant has no such user.
         InvalidInputError: the password cannot be used.
-        ConflictError: it is oneself, or somebody with a higher role than one's own.
+        ConflictError: it is oneself (``change_own_password``), or somebody with a higher role than
+            one's own.
     """
     kept = None if password is None else await asyncio.to_thread(hashed, password)
 
     def carry_out(connection: Connection) -> None:
         user = users.get(connection, by.tenant_id, user_id)
         _refuse_more_than_own(by, Role(user.role))
-        if user_id == by.user_id and (role is not None or disabled is not None):
-            raise ConflictError("Somebody else has to change your own role, or disable you.")
+        if user_id == by.user_id:
+            raise ConflictError(
+                "Somebody else has to change your role or disable you; "
+                "your password you change yourself, with the old one."
+            )
         values: dict[str, Any] = {}
         if role is not None:
             _refuse_more_than_own(by, role)
@@ -72,6 +78,36 @@ async def change(
         _log(connection, by, "user.change", user_id, changed=sorted(values))
 
     await database.write(carry_out)
+
+
+async def change_own_password(
+    database: Database, signing_in: SigningIn, by: SignedIn, *, old: str, new: str, address: str
+) -> str:
+    """Give oneself another password; every session ends, and the secret of a new one is returned.
+
+    Raises:
+        ConflictError: they came by a link and have no password.
+        InvalidInputError: the new password cannot be used.
+        WrongPasswordError: the old one is not theirs.
+        TooManyTriesError: there were too many of those.
+    """
+    if by.user_id is None:
+        raise ConflictError("Whoever signed in by a link from the terminal has no password.")
+    refuse_password(new)
+    proven = await signing_in.proven(by.login, old, address=address)
+    kept = await asyncio.to_thread(hashed, new)
+
+    def carry_out(connection: Connection) -> str:
+        if users.get(connection, by.tenant_id, proven.id).password != proven.password:
+            raise WrongPasswordError
+        users.change(connection, by.tenant_id, proven.id, {"password": kept})
+        _log(connection, by, "user.password", proven.id)
+        secret = users.sign_in(connection, proven.id, kept)
+        if secret is None:
+            raise WrongPasswordError
+        return secret
+
+    return await database.write(carry_out)
 
 
 def _refuse_more_than_own(by: SignedIn, role: Role) -> None:

@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from paceline.domain.errors import ConflictError, NotFoundError
@@ -128,27 +137,37 @@ def make_link(connection: Connection, tenant_id: int, role: Role) -> str:
     return secret
 
 
+def link(connection: Connection, secret: str) -> AnyRow | None:
+    """For which ``tenant`` and ``role`` a link is; None if it does not count (any more)."""
+    return connection.execute(
+        select(tenants.c.name.label("tenant"), sign_in_links.c.role)
+        .join(tenants, tenants.c.id == sign_in_links.c.tenant_id)
+        .where(_counts(connection, secret))
+    ).first()
+
+
 def follow_link(connection: Connection, secret: str) -> str | None:
     """Use a link up; return the session's secret, None if it does not count (any more)."""
     used = connection.execute(
         delete(sign_in_links)
-        .where(
-            sign_in_links.c.digest == _digest(secret),
-            sign_in_links.c.expires_at > now(connection),
-        )
+        .where(_counts(connection, secret))
         .returning(sign_in_links.c.tenant_id, sign_in_links.c.role)
     ).first()
     return None if used is None else _open(connection, used.tenant_id, Role(used.role), None)
 
 
-def sign_in(connection: Connection, user_id: int) -> str:
-    """Open a session for a user whose password was right; return its secret."""
+def sign_in(connection: Connection, user_id: int, password: str) -> str | None:
+    """Open a session for a user who has proven to know the password whose hash this is; return its
+    secret. None: the user is disabled or has another password by now.
+    """
     user = connection.execute(
         update(users)
-        .where(users.c.id == user_id)
+        .where(users.c.id == user_id, users.c.password == password, users.c.disabled_at.is_(None))
         .values(last_seen_at=now(connection))
         .returning(users.c.tenant_id, users.c.role)
-    ).one()
+    ).first()
+    if user is None:
+        return None
     return _open(connection, user.tenant_id, Role(user.role), user_id)
 
 
@@ -189,6 +208,12 @@ def _open(connection: Connection, tenant_id: int, role: Role, user_id: int | Non
     return secret
 
 
+def _counts(connection: Connection, secret: str) -> ColumnElement[bool]:
+    return and_(
+        sign_in_links.c.digest == _digest(secret), sign_in_links.c.expires_at > now(connection)
+    )
+
+
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -204,4 +229,5 @@ _SIGNED_IN = (
     )
     .join(tenants, tenants.c.id == sessions.c.tenant_id)
     .outerjoin(users, users.c.id == sessions.c.user_id)
+    .where(or_(sessions.c.user_id.is_(None), users.c.disabled_at.is_(None)))
 )

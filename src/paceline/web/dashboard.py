@@ -24,7 +24,7 @@ from paceline.web.pages import (
     signing,
 )
 from paceline.web.pages import settings as settings_page
-from paceline.web.site import Site, static
+from paceline.web.site import Nowhere, Site, static
 
 
 def routes(
@@ -47,7 +47,8 @@ def routes(
             function: there is no worker in it.
     """
     site = Site(database, settings, sealer, orders, watched, worker_state, time.monotonic)
-    return [static(), *(route for pages in _PAGES for route in pages.routes(site))]
+    pages = [route for pages in _PAGES for route in pages.routes(site)]
+    return [static(), *pages, Nowhere(site)]
 
 
 _PAGES = (

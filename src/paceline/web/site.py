@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+from urllib.parse import quote, urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError, PacelineError
 from paceline.domain.role import Role
@@ -42,10 +45,6 @@ class Site:
     def __post_init__(self) -> None:
         object.__setattr__(self, "signing_in", SigningIn(self.database, self.monotonic))
 
-    @property
-    def secure(self) -> bool:
-        return (self.settings.public_url or "").startswith("https:")
-
     def route(
         self, path: str, page: Page, *, least: Role = Role.VIEWER, method: str = "GET"
     ) -> BaseRoute:
@@ -77,14 +76,25 @@ class Site:
         everything = who.role.may(Role.ADMIN)
         database = self.database if everything else self.database.of_tenant(who.tenant_id)
         orders = self.orders.by(who.actor, database=database)
-        return Visit(request, self.secure, who, secret, database, orders)
+        return Visit(request, *self._reached(request), who, secret, database, orders)
 
     def visitor(self, request: Request) -> Visitor:
-        return Visitor(request, self.secure)
+        return Visitor(request, *self._reached(request))
+
+    def _reached(self, request: Request) -> tuple[bool, str]:
+        """Whether by HTTPS, as the settings say or a proxy does, and under which name."""
+        public = urlsplit(self.settings.public_url or "")
+        return "https" in {public.scheme, request.url.scheme}, public.netloc
 
     def _sign_in_first(self, request: Request) -> Response:
-        wanted = request.url.path if request.method == "GET" else "/"
-        return self.visitor(request).to("/sign-in" if wanted == "/" else f"/sign-in?to={wanted}")
+        visitor = self.visitor(request)
+        wanted = visitor.wanted()
+        return visitor.to("/sign-in" if wanted == "/" else f"/sign-in?to={quote(wanted)}")
+
+    async def nowhere(self, request: Request) -> Response:
+        """Says that there is no such page."""
+        visitor = await self.visit(request) or self.visitor(request)
+        return visitor.page("nowhere.html", 404)
 
 
 async def _answered(visit: Visit, page: Page, least: Role) -> Response:
@@ -92,6 +102,7 @@ async def _answered(visit: Visit, page: Page, least: Role) -> Response:
     if not visit.who.role.may(least):
         return _problem(visit, 403, "forbidden", least=least)
     try:
+        _refuse_impossible_ids(visit.request)
         return await page(visit)
     except ForgedError:
         return _problem(visit, 403, "forged")
@@ -101,6 +112,19 @@ async def _answered(visit: Visit, page: Page, least: Role) -> Response:
         return _problem(visit, status, kind, error=error)
 
 
+def _refuse_impossible_ids(request: Request) -> None:
+    """No database could look for them.
+
+    Raises:
+        NotFoundError: there is one.
+    """
+    given = [*request.path_params.values(), *request.query_params.values()]
+    for each in map(str, given):
+        if each.isdecimal() and len(each) > _LONGEST_ID:
+            raise NotFoundError("thing", each[:_LONGEST_ID] + "…")
+
+
+_LONGEST_ID = 18
 _KINDS: dict[type[PacelineError], tuple[int, str]] = {
     NotFoundError: (404, "not_found"),
     InvalidInputError: (422, "invalid"),
@@ -114,6 +138,22 @@ def _problem(visit: Visit, status: int, kind: str, **values: Any) -> Response:
     template = "problem_part.html" if visit.is_partial else "problem.html"
     values = {"error": None, "least": None} | values
     return visit.page(template, status, kind=kind, title="", **values)
+
+
+class Nowhere(Route):
+    """Where a browser gets when there is nothing; programs are answered by the API."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__("/{path:path}", site.nowhere, include_in_schema=False)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Only pages that a browser goes to, and that are not the API's."""
+        looks = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
+        if not looks or scope["path"].startswith("/api"):
+            return Match.NONE, {}
+        if "text/html" not in Headers(scope=scope).get("accept", ""):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 def static() -> BaseRoute:

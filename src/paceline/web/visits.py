@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -30,6 +30,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+_IN_PATHS = ":/%#?=@[]!$&'()*+,;"
+"""What an address may have as it is, beside letters and figures."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": POLICY,
@@ -43,6 +45,21 @@ class ForgedError(Exception):
     """A form that none of our pages has sent."""
 
 
+def own_path(path: str) -> str:
+    """A path of this site; for anything else, whatever browsers make of it, the first page."""
+    elsewhere = not path.startswith("/") or path.startswith("//") or "\\" in path
+    return "/" if elsewhere or not path.isprintable() else path
+
+
+def _path_of(url: str) -> str:
+    """Path and query of an address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "/"
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path or "/"
+
+
 @dataclass(frozen=True)
 class Visitor:
     """Somebody with a browser, signed in or not."""
@@ -50,6 +67,8 @@ class Visitor:
     request: Request
     secure: bool
     """The site is reached by HTTPS, so cookies are kept from anything else."""
+    public: str
+    """The site's host, and its port if it has one, as the settings say; "": they do not."""
 
     @cached_property
     def language(self) -> Language:
@@ -89,8 +108,19 @@ class Visitor:
     def to(self, path: str) -> Response:
         """Go there, also when it is htmx that asks."""
         if self.is_partial:
-            return Response(status_code=204, headers={"HX-Redirect": path})
+            return Response(status_code=204, headers={"HX-Redirect": quote(path, safe=_IN_PATHS)})
         return RedirectResponse(path, 303)
+
+    @property
+    def address(self) -> str:
+        """Where they come from."""
+        return self.request.client.host if self.request.client else ""
+
+    def wanted(self) -> str:
+        """The page that they want to see: of a part, the page that it is of."""
+        if self.is_partial:
+            return own_path(_path_of(self.request.headers.get("hx-current-url", "")))
+        return _path_of(str(self.request.url)) if self.request.method == "GET" else "/"
 
     def keep(self, response: Response, cookie: str, value: str, *, for_ms: int) -> None:
         response.set_cookie(
@@ -103,7 +133,7 @@ class Visitor:
         )
 
     def open(self, secret: str, path: str = "/") -> Response:
-        """Begin a session and go on."""
+        """Begin a session and go on; ``path`` is one of ours."""
         response = RedirectResponse(path, 303)
         self.keep(response, SESSION_COOKIE, secret, for_ms=SESSION_MS)
         return response
@@ -122,7 +152,8 @@ class Visitor:
 
     def _refuse_other_sites(self) -> None:
         origin = self.request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != self.request.headers.get("host"):
+        ours = {self.request.headers.get("host", ""), self.public} - {""}
+        if origin is not None and origin.partition("://")[2] not in ours:
             raise ForgedError
         if self.request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             raise ForgedError

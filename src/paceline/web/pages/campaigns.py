@@ -22,6 +22,7 @@ from paceline.domain.errors import (
 from paceline.domain.eta import Eta
 from paceline.domain.role import Role
 from paceline.engine import previewing
+from paceline.engine.drafts import MAX_NAME
 from paceline.engine.orders import Orders
 from paceline.engine.readings import Readings
 from paceline.engine.watched import Seen
@@ -36,7 +37,7 @@ from paceline.web.visits import Visit
 
 T = TypeVar("T")
 _PAGE = 25
-_LONGEST_NAME = 200
+
 _KEEP_ALIVE_S = 15.0
 _LASTS_S = 300.0
 """Then a stream ends and the page connects again: who may not see it any more is told so."""
@@ -112,7 +113,7 @@ class _Campaigns:
         chosen = query.get("status", "")
         status = CampaignStatus(chosen) if chosen in set(CampaignStatus) else None
         before = int(query["before"]) if query.get("before", "").isdecimal() else None
-        name = query.get("name", "").replace("\0", "").strip()[:_LONGEST_NAME]
+        name = query.get("name", "").replace("\0", "").strip()[:MAX_NAME]
         found = await visit.orders.campaigns(
             visit.who.tenant_id, before=before, limit=_PAGE + 1, status=status, name=name
         )
