@@ -57,7 +57,7 @@ async def looking_at(here: World) -> AsyncIterator[Reader]:
     async with aiohttp.ClientSession(cookie_jar=jar) as session:
         reader = Reader(session, here.call.base, here.call.tenant_id)
         secret = await here.database.write(users.make_link, reader.tenant_id, Role.SENDER)
-        assert (await reader.get(f"/sign-in/{secret}")).status == 200
+        assert (await reader.post(f"/sign-in/{secret}", csrf="")).status == 200
         yield reader
 
 
