@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError, PacelineError
 from paceline.domain.role import Role
+from paceline.domain.segment import LARGEST_ID
 from paceline.engine.orders import Orders
 from paceline.engine.signing_in import SigningIn
 from paceline.settings import Settings
@@ -59,7 +60,10 @@ class Site:
             visit = await self.visit(request)
             if visit is None:
                 return self._sign_in_first(request)
-            return await _answered(visit, page, least)
+            try:
+                return await _answered(visit, page, least)
+            finally:
+                await request.close()  # and the files that a form has brought
 
         return Route(path, endpoint, methods=[method], include_in_schema=False)
 
@@ -89,13 +93,29 @@ async def _answered(visit: Visit, page: Page, least: Role) -> Response:
     if not visit.who.role.may(least):
         return _problem(visit, 403, "forbidden", least=least)
     try:
+        _refuse_endless_ids(visit.request)
         return await page(visit)
     except ForgedError:
         return _problem(visit, 403, "forged")
     except PacelineError as error:
-        kinds = (each for each in _KINDS if isinstance(error, each))
-        status, kind = _KINDS[next(kinds, PacelineError)]
+        status, kind = _kind_of(error)
         return _problem(visit, status, kind, error=error)
+
+
+def status_of(error: PacelineError) -> int:
+    """The status of a page that says, beside the form, what is wrong."""
+    return _kind_of(error)[0]
+
+
+def _kind_of(error: PacelineError) -> tuple[int, str]:
+    return _KINDS[next((each for each in _KINDS if isinstance(error, each)), PacelineError)]
+
+
+def _refuse_endless_ids(request: Request) -> None:
+    """A number that no database could hold is the id of nothing."""
+    for name, value in request.path_params.items():
+        if isinstance(value, int) and value > LARGEST_ID:
+            raise NotFoundError(name, value)
 
 
 _KINDS: dict[type[PacelineError], tuple[int, str]] = {
