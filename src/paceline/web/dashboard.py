@@ -15,13 +15,20 @@ from paceline.web.pages import (
     campaigns,
     contacts,
     drafting,
+    imports,
+    lists,
     messages,
     overview,
     queue,
+    segments,
     signing,
+    suppressed,
 )
 from paceline.web.pages import settings as settings_page
 from paceline.web.site import Site, static
+
+CONTACT_FILES = ("/contacts/preview", "/contacts/import")
+"""Pages whose forms bring files: they take as much as the API's own."""
 
 
 def routes(
@@ -38,6 +45,10 @@ _PAGES = (
     drafting,
     campaigns,
     contacts,
+    imports,
+    lists,
+    segments,
+    suppressed,
     messages,
     accounts,
     queue,
