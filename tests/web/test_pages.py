@@ -16,7 +16,7 @@ from tests.web.visiting import House, Reader
 PAGES = (
     *("/", "/campaigns", "/messages", "/accounts", "/queue", "/settings"),
     *("/contacts", "/contacts/1", "/contacts/lists", "/contacts/segments", "/contacts/import"),
-    *("/contacts/segments/new", "/contacts/suppressed"),
+    *("/contacts/segments/new", "/contacts/suppressed", "/settings/keys", "/settings/prices"),
 )
 
 

@@ -15,6 +15,7 @@ from paceline.domain.campaign import CampaignStatus
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.outcome import OutcomeKind
 from paceline.domain.role import Role
+from paceline.domain.scope import Scope
 from paceline.engine.waiting import Cause
 from paceline.web import terms
 from paceline.web.languages import FOLDER, languages, preferred
@@ -59,6 +60,7 @@ def test_a_translation_fills_the_same_places(file: Path) -> None:
         (terms.REASON, Reason),
         (terms.WAITS, Cause),
         (terms.ROLE, Role),
+        (terms.SCOPE, Scope),
         (terms.OUTCOME, OutcomeKind),
     ],
 )

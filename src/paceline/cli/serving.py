@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from paceline.api import imports
+from paceline.api import imports, prices
 from paceline.api.app import create_app, create_worker_app
 from paceline.api.context import Context
 from paceline.cli.failures import UnreachableError, complain
@@ -191,6 +191,7 @@ def add_dashboard(app: FastAPI) -> None:
     context: Context = app.state.context
     app.state.larger |= {
         **dict.fromkeys(dashboard.CONTACT_FILES, imports.MAX_FILE),
+        **dict.fromkeys(dashboard.PRICE_FILES, prices.MAX_FILE),
     }
     app.router.routes += dashboard.routes(
         context.database, context.settings, context.sealer, context.orders

@@ -16,9 +16,11 @@ from paceline.web.pages import (
     contacts,
     drafting,
     imports,
+    keys,
     lists,
     messages,
     overview,
+    prices,
     queue,
     segments,
     signing,
@@ -28,6 +30,7 @@ from paceline.web.pages import settings as settings_page
 from paceline.web.site import Site, static
 
 CONTACT_FILES = ("/contacts/preview", "/contacts/import")
+PRICE_FILES = ("/settings/prices",)
 """Pages whose forms bring files: they take as much as the API's own."""
 
 
@@ -53,4 +56,6 @@ _PAGES = (
     accounts,
     queue,
     settings_page,
+    keys,
+    prices,
 )

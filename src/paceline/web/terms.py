@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.role import Role
+from paceline.domain.scope import Scope
 from paceline.engine.waiting import Cause
 
 
@@ -76,6 +77,12 @@ ROLE: Mapping[str, str] = {
     Role.MANAGER: N_("Manager"),
     Role.ADMIN: N_("Administrator"),
 }
+SCOPE: Mapping[str, str] = {
+    Scope.READ: N_("See everything of the tenant"),
+    Scope.SEND: N_("Make, start and stop campaigns, and send messages"),
+    Scope.MANAGE: N_("Change contacts, lists, suppressions, webhooks and keys"),
+    Scope.ADMIN: N_("Change tenants and traffic accounts of the installation"),
+}
 OUTCOME: Mapping[str, str] = {
     "answered": N_("Answered"),
     "rejected": N_("Rejected whole"),
@@ -94,5 +101,6 @@ ALL: Mapping[str, Mapping[str, str]] = {
     "reason": REASON,
     "waits": WAITS,
     "role": ROLE,
+    "scope": SCOPE,
     "outcome": OUTCOME,
 }
