@@ -78,7 +78,9 @@ def write_xlsx(path: Path, rows: Rows, *, behind: str = "", sheets: Sequence[str
 
 
 def _write_book(archive: zipfile.ZipFile, names: Sequence[str]) -> None:
-    tags = (f'<sheet name="{n}" sheetId="{i}" r:id="r{i}"/>' for i, n in enumerate(names, 1))
+    tags = (
+        f'<sheet name="{escape(n)}" sheetId="{i}" r:id="r{i}"/>' for i, n in enumerate(names, 1)
+    )
     parts = [("sharedStrings", "sharedStrings"), ("styles", "styles")]
     kinds = [*((f"worksheets/sheet{i}", "worksheet") for i in range(1, len(names) + 1)), *parts]
     relations = (
@@ -115,7 +117,9 @@ def _xlsx_cell(cell: Cell, place: str, texts: dict[str, int]) -> str:
     return f'<c r="{place}"><v>{cell}</v></c>'
 
 
-def write_ods(path: Path, rows: Rows) -> None:
+def write_ods(path: Path, rows: Rows, *, sheets: Sequence[str] = ()) -> None:
+    """Arguments as ``write_xlsx``."""
+    first, *others = (escape(name, {'"': "&quot;"}) for name in sheets or ("People",))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(
             "mimetype", "application/vnd.oasis.opendocument.spreadsheet", zipfile.ZIP_STORED
@@ -124,13 +128,15 @@ def write_ods(path: Path, rows: Rows) -> None:
             content.write(
                 _XML
                 + f"<office:document-content {_ODF}><office:body><office:spreadsheet>"
-                '<table:table table:name="People">'.encode()
+                f'<table:table table:name="{first}">'.encode()
             )
             for row in rows:
                 cells = "".join(map(_ods_cell, row))
                 content.write(f"<table:table-row>{cells}</table:table-row>".encode())
+            empty = "".join(f'</table:table><table:table table:name="{name}">' for name in others)
             content.write(
-                b"</table:table></office:spreadsheet></office:body></office:document-content>"
+                f"{empty}</table:table></office:spreadsheet></office:body>"
+                "</office:document-content>".encode()
             )
 
 

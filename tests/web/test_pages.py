@@ -13,7 +13,11 @@ from paceline.storage import contacts
 from paceline.web.visits import POLICY
 from tests.web.visiting import House, Reader
 
-PAGES = ("/", "/campaigns", "/messages", "/accounts", "/queue", "/settings")
+PAGES = (
+    *("/", "/campaigns", "/messages", "/accounts", "/queue", "/settings"),
+    *("/contacts", "/contacts/1", "/contacts/lists", "/contacts/segments", "/contacts/import"),
+    *("/contacts/segments/new", "/contacts/suppressed", "/settings/keys", "/settings/prices"),
+)
 
 
 async def started(home: House, tenant_id: int, people: int = 3) -> int:

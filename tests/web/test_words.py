@@ -16,6 +16,7 @@ from paceline.domain.eta import Bound
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.outcome import OutcomeKind
 from paceline.domain.role import Role
+from paceline.domain.scope import Scope
 from paceline.engine.waiting import Cause
 from paceline.storage.at_work import Place
 from paceline.web import terms
@@ -63,6 +64,7 @@ def test_a_translation_fills_the_same_places(file: Path) -> None:
         (terms.BOUND, Bound),
         (terms.PLACE, Place),
         (terms.ROLE, Role),
+        (terms.SCOPE, Scope),
         (terms.OUTCOME, OutcomeKind),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -59,6 +60,15 @@ class Reader:
         fields = {"csrf": token, **(form or {})}
         headers = {name.replace("_", "-"): value for name, value in more.items()}
         async with self.session.post(self.base + path, data=fields, headers=headers) as answer:
+            return Looked(answer.status, answer.headers, await answer.text(), answer.url.path)
+
+    async def upload(
+        self, path: str, file: bytes, name: str, form: dict[str, str] | None = None, **headers: str
+    ) -> Looked:
+        """Send a form with a file."""
+        data = aiohttp.FormData({"csrf": (await self.get("/")).csrf, **(form or {})})
+        data.add_field("file", io.BytesIO(file), filename=name)
+        async with self.session.post(self.base + path, data=data, headers=headers) as answer:
             return Looked(answer.status, answer.headers, await answer.text(), answer.url.path)
 
 

@@ -14,6 +14,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from paceline.api import imports, prices
 from paceline.api.app import create_app, create_worker_app
 from paceline.api.context import Context
 from paceline.cli.failures import UnreachableError, complain
@@ -188,6 +189,10 @@ async def _accepting(app: FastAPI, host: str, port: int) -> AsyncIterator[str]:
 def add_dashboard(app: FastAPI) -> None:
     """Serve the pages beside the API, with what it works with."""
     context: Context = app.state.context
+    app.state.larger |= {
+        **dict.fromkeys(dashboard.CONTACT_FILES, imports.MAX_FILE),
+        **dict.fromkeys(dashboard.PRICE_FILES, prices.MAX_FILE),
+    }
     app.router.routes += dashboard.routes(
         context.database,
         context.settings,

@@ -7,10 +7,11 @@ accounts, is read with the scope that changes it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from paceline.domain.errors import InvalidInputError, PacelineError
+from paceline.domain.role import Role
 
 
 class Scope(StrEnum):
@@ -31,6 +32,15 @@ OF_A_TENANT = (Scope.READ, Scope.SEND, Scope.MANAGE)
 OF_A_TEST_KEY = (Scope.READ, Scope.SEND)
 """What a test key may have. Contacts, lists and suppressions are those that live campaigns use as
 well, so whoever changes them does what is not a test."""
+
+
+OF_A_ROLE: Mapping[Role, tuple[Scope, ...]] = {
+    Role.VIEWER: (Scope.READ,),
+    Role.SENDER: (Scope.READ, Scope.SEND),
+    Role.MANAGER: OF_A_TENANT,
+    Role.ADMIN: tuple(Scope),
+}
+"""What those who sign in may do themselves, and so what they may give to keys at the most."""
 
 
 class ScopeMissingError(PacelineError):

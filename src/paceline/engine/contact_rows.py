@@ -94,6 +94,28 @@ def read_contacts(
     return ContactFile(columns, _rows(records, columns, default_country))
 
 
+def columns_of(
+    chunks: Iterable[bytes],
+    *,
+    mapping: Mapping[str, str | None] | None = None,
+    sheet: str | None = None,
+) -> list[Column]:
+    """The columns of a file and what each would fill, whether or not it can be used like that.
+
+    Raises:
+        InvalidInputError: it has no rows that can be read.
+    """
+    records = rows_of(chunks, sheet)
+    headers = next((cells for _, cells in records if any(cells)), [])
+    given = _given(mapping or {})
+    return [_column(header, given) for header in headers[:MAX_COLUMNS]]
+
+
+def _given(mapping: Mapping[str, str | None]) -> dict[str, str | None]:
+    """By the headers as they are compared."""
+    return {header.strip().casefold(): field for header, field in mapping.items()}
+
+
 def _rows(
     records: Iterator[tuple[int, list[str]]], columns: list[Column], default_country: str | None
 ) -> Iterator[ContactRow]:
@@ -121,7 +143,7 @@ def _columns(headers: list[str], mapping: Mapping[str, str | None], row: int) ->
         raise unusable("has no header: the first row must name the columns", row=1)
     if len(headers) > MAX_COLUMNS:
         raise unusable(f"has more than {MAX_COLUMNS} columns", row=row)
-    given = {header.strip().casefold(): field for header, field in mapping.items()}
+    given = _given(mapping)
     columns = [_column(header, given) for header in headers]
     found = ", ".join(f"“{each.header}”" for each in columns if each.header)
     problems = [

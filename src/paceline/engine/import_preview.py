@@ -5,15 +5,16 @@ written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from paceline.domain.errors import Problem
-from paceline.engine.contact_rows import Column
+from paceline.engine.contact_rows import Column, columns_of
 from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.imports import Reading, Sieve, Sifted
+from paceline.engine.sheets import sheets_of
 from paceline.storage import contacts, lists
 from paceline.storage.database import Database
 from paceline.storage.imports import StagedContact
@@ -45,6 +46,30 @@ class Preview:
     invalid: int = 0
     errors: tuple[Problem, ...] = ()
     contacts: list[Previewed] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What can be chosen about a file before it is imported: its sheets, if it is a workbook, and
+    the columns of the one that is read.
+    """
+
+    sheets: Sequence[str]
+    columns: Sequence[Column]
+
+
+def outline(chunks: Callable[[], Iterable[bytes]], reading: Reading) -> Outline:
+    """Look at a file's header, also of one that cannot be imported as it is.
+
+    Args:
+        chunks: gives the file's bytes, from the beginning each time.
+        reading: how it is read.
+
+    Raises:
+        InvalidInputError: it is no file of rows, or has no such sheet.
+    """
+    columns = columns_of(chunks(), mapping=reading.mapping, sheet=reading.sheet)
+    return Outline(sheets_of(chunks()), columns)
 
 
 async def preview_contacts(

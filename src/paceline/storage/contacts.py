@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
-from sqlalchemy import Connection, Text, delete, func, insert, select, true, type_coerce, update
+from sqlalchemy import (
+    Connection,
+    Text,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    type_coerce,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from paceline.domain.contact import MAX_ATTRIBUTES, TOO_MANY
@@ -17,6 +31,11 @@ from paceline.storage.schema import contacts, list_members
 
 _NAMES_FROM = 1_000
 """How many of the newest contacts tell which attributes a tenant uses."""
+_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
+_MOST_WORDS = 6
+"""Of a first and a last name together; what is written behind them is not looked for."""
+_FINAL_SIGMA, _SIGMA = "\u03c2", "\u03c3"
+_LAST_CHARACTER = "\U0010ffff"
 
 
 def create(
@@ -82,6 +101,39 @@ def page(
             list_members.c.list_id == list_id
         )
     return list(connection.execute(query.order_by(contacts.c.id).limit(limit)))
+
+
+def search(
+    connection: Connection,
+    tenant_id: int,
+    written: str,
+    *,
+    list_id: int | None = None,
+    limit: int = 100,
+) -> list[AnyRow]:
+    """Contacts of whom a name begins as written, in any case; or, of several words, the first name
+    by some and the last name by the others. Up to ``limit``, in the order of their names.
+
+    Each way to read what is written is one range of an index, which is read until ``limit`` are
+    found: however many contacts there are, a name alone takes no longer. Of several words, or on a
+    list, those are passed over whose other name does not fit, or who are not on it.
+    """
+    found = [
+        select(contacts.c.id)
+        .where(contacts.c.tenant_id == tenant_id, *conditions, *_on_list(list_id))
+        .order_by(key)
+        .limit(limit)
+        .subquery()
+        for key, conditions in _readings(" ".join(written.split()))
+    ]
+    if not found:
+        return []
+    query = select(contacts).where(
+        contacts.c.tenant_id == tenant_id,
+        contacts.c.id.in_(union_all(*(select(each.c.id) for each in found))),
+    )
+    in_order = query.order_by(contacts.c.last_key, contacts.c.first_key, contacts.c.id)
+    return list(connection.execute(in_order.limit(limit)))
 
 
 def change(
@@ -174,6 +226,48 @@ def _someone_has(connection: Connection, tenant_id: int, name: str) -> bool:
         contacts.c.tenant_id == tenant_id, contacts.c.attributes[name].as_string().is_not(None)
     )
     return connection.execute(found.limit(1)).first() is not None
+
+
+def _readings(written: str) -> Iterator[tuple[Any, list[Any]]]:
+    """What somebody may mean who writes the beginning of a name: the key whose index is to serve,
+    and the conditions.
+    """
+    first, last = contacts.c.first_key, contacts.c.last_key
+    for key in (first, last):
+        for each in _spellings(written):
+            yield key, [_begins(key, each)]
+    words = written.split()[:_MOST_WORDS]
+    for place in range(1, len(words)):
+        for given, family in ((words[:place], words[place:]), (words[place:], words[:place])):
+            named = or_(*(_begins(first, each) for each in _spellings(" ".join(given))))
+            for each in _spellings(" ".join(family)):
+                yield last, [_begins(last, each), named]
+
+
+def _spellings(written: str) -> list[str]:
+    """The beginnings of keys that a beginning of a name may stand for. A key is in small letters as
+    the database makes them: SQLite knows none but a to z, and of a sigma's two it is the place in
+    the word that decides, which a beginning does not tell.
+    """
+    if not written:
+        return []
+    upper = written.upper()
+    cases = (written.lower(), upper.lower(), written, upper, written.title())
+    sigmas = (each.replace(_FINAL_SIGMA, _SIGMA) for each in cases)
+    return list(dict.fromkeys(each.translate(_SMALL) for each in (*cases, *sigmas)))
+
+
+def _begins(key: Any, beginning: str) -> Any:
+    return and_(key >= beginning, key < beginning + _LAST_CHARACTER)
+
+
+def _on_list(list_id: int | None) -> list[Any]:
+    if list_id is None:
+        return []
+    member = select(list_members.c.contact_id).where(
+        list_members.c.list_id == list_id, list_members.c.contact_id == contacts.c.id
+    )
+    return [member.correlate(contacts).exists()]
 
 
 def _of(tenant_id: int, contact_id: int) -> tuple[Any, Any]:

@@ -59,6 +59,24 @@ def page(
     return list(connection.execute(query.order_by(lists.c.id).limit(limit)))
 
 
+def names(connection: Connection, tenant_id: int, *, limit: int) -> list[AnyRow]:
+    """Id and name of lists, in the order of their names, to choose from: nobody is counted."""
+    query = select(lists.c.id, lists.c.name).where(lists.c.tenant_id == tenant_id)
+    return list(connection.execute(query.order_by(lists.c.name, lists.c.id).limit(limit)))
+
+
+def of_contact(connection: Connection, tenant_id: int, contact_id: int) -> list[AnyRow]:
+    """Id and name of the lists that a contact is on."""
+    return list(
+        connection.execute(
+            select(lists.c.id, lists.c.name)
+            .join(list_members, list_members.c.list_id == lists.c.id)
+            .where(lists.c.tenant_id == tenant_id, list_members.c.contact_id == contact_id)
+            .order_by(lists.c.name, lists.c.id)
+        )
+    )
+
+
 def rename(connection: Connection, tenant_id: int, list_id: int, *, name: str) -> AnyRow:
     """Give a list another name.
 

@@ -148,6 +148,11 @@ def exists(connection: Connection, tenant_id: int, phone: str) -> bool:
     return found.first() is not None
 
 
+def among_numbers(connection: Connection, tenant_id: int, phones: Sequence[str]) -> list[AnyRow]:
+    """The suppressions of those of these numbers that have one."""
+    return list(connection.execute(_AMONG_NUMBERS, {"tenant": tenant_id, "phones": list(phones)}))
+
+
 def page(connection: Connection, tenant_id: int, *, after: str, limit: int) -> list[AnyRow]:
     """Suppressions by number, from the one behind ``after`` on."""
     return list(
@@ -190,6 +195,9 @@ _COUNT_UP = (
 _OF_TENANT = suppressions.c.tenant_id == bindparam("tenant")
 _OF_NUMBER = suppressions.c.phone == bindparam("number")
 _REASON = select(suppressions.c.reason).where(_OF_TENANT, _OF_NUMBER)
+_AMONG_NUMBERS = select(suppressions).where(
+    _OF_TENANT, among(type_coerce(suppressions.c.phone, Text), "phones")
+)
 _REMOVE = delete(suppressions).where(_OF_TENANT, _OF_NUMBER)
 _END_STOP = _REMOVE.where(suppressions.c.source == Source.STOP)
 _STRENGTHEN = (

@@ -159,7 +159,13 @@ def create_key(
 ) -> tuple[AnyRow, str]:
     """Make a key; its secret is returned here and kept nowhere."""
     row, secret = _new_key(
-        connection, tenant_id, name=name, scopes=scopes, test=test, expires_at=expires_at
+        connection,
+        tenant_id,
+        name=name,
+        scopes=scopes,
+        test=test,
+        expires_at=expires_at,
+        actor=actor,
     )
     detail = {"name": name, "scopes": list(row.scopes), "test": test, "expires_at": expires_at}
     _log_key(connection, row, "add", actor, **detail)
@@ -187,6 +193,7 @@ def rotate_key(
         scopes=old.scopes,
         test=old.test,
         expires_at=old.expires_at,
+        actor=actor,
     )
     _log_key(connection, old, "rotate", actor, successor=row.id, ends_at=ends_at)
     return row, secret
@@ -200,6 +207,7 @@ def _new_key(
     scopes: Collection[str],
     test: bool,
     expires_at: int | None,
+    actor: str,
 ) -> tuple[AnyRow, str]:
     kind = "pt" if test else "pl"
     secret = f"{kind}_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
@@ -214,6 +222,7 @@ def _new_key(
             "test": test,
             "expires_at": expires_at,
             "created_at": now(connection),
+            "made_by": actor[:200],
         },
     ).scalar_one()
     return connection.execute(select(api_keys).where(api_keys.c.id == key_id)).one(), secret

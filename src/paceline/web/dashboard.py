@@ -17,14 +17,24 @@ from paceline.web.pages import (
     campaigns,
     contacts,
     drafting,
+    imports,
+    keys,
+    lists,
     messages,
     overview,
+    prices,
     queue,
     resending,
+    segments,
     signing,
+    suppressed,
 )
 from paceline.web.pages import settings as settings_page
 from paceline.web.site import Nowhere, Site, static
+
+CONTACT_FILES = ("/contacts/preview", "/contacts/import")
+PRICE_FILES = ("/settings/prices",)
+"""Pages whose forms bring files: they take as much as the API's own."""
 
 
 def routes(
@@ -58,8 +68,14 @@ _PAGES = (
     resending,
     campaigns,
     contacts,
+    imports,
+    lists,
+    segments,
+    suppressed,
     messages,
     accounts,
     queue,
     settings_page,
+    keys,
+    prices,
 )

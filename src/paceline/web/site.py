@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError, PacelineError
 from paceline.domain.role import Role
+from paceline.domain.segment import LARGEST_ID
 from paceline.engine.orders import Orders
 from paceline.engine.signing_in import SigningIn
 from paceline.engine.watched import Watched
@@ -61,7 +62,10 @@ class Site:
             visit = await self.visit(request)
             if visit is None:
                 return self._sign_in_first(request)
-            return await _answered(visit, page, least)
+            try:
+                return await _answered(visit, page, least)
+            finally:
+                await request.close()  # and the files that a form has brought
 
         return Route(path, endpoint, methods=[method], include_in_schema=False)
 
@@ -107,24 +111,33 @@ async def _answered(visit: Visit, page: Page, least: Role) -> Response:
     except ForgedError:
         return _problem(visit, 403, "forged")
     except PacelineError as error:
-        kinds = (each for each in _KINDS if isinstance(error, each))
-        status, kind = _KINDS[next(kinds, PacelineError)]
+        status, kind = _kind_of(error)
         return _problem(visit, status, kind, error=error)
 
 
+def status_of(error: PacelineError) -> int:
+    """The status of a page that says, beside the form, what is wrong."""
+    return _kind_of(error)[0]
+
+
+def _kind_of(error: PacelineError) -> tuple[int, str]:
+    return _KINDS[next((each for each in _KINDS if isinstance(error, each)), PacelineError)]
+
+
 def _refuse_impossible_ids(request: Request) -> None:
-    """No database could look for them.
+    """A number that no database could hold is the id of nothing.
 
     Raises:
         NotFoundError: there is one.
     """
-    given = [*request.path_params.values(), *request.query_params.values()]
-    for each in map(str, given):
-        if each.isdecimal() and len(each) > _LONGEST_ID:
-            raise NotFoundError("thing", each[:_LONGEST_ID] + "…")
+    for name, value in {**request.query_params, **request.path_params}.items():
+        digits = str(value)
+        if name not in _WRITTEN and digits.isdecimal() and int(digits[:20]) > LARGEST_ID:
+            raise NotFoundError(name, f"{digits[:20]}…")
 
 
-_LONGEST_ID = 18
+_WRITTEN = {"name", "number"}
+"""What people search for may be a number of any length."""
 _KINDS: dict[type[PacelineError], tuple[int, str]] = {
     NotFoundError: (404, "not_found"),
     InvalidInputError: (422, "invalid"),

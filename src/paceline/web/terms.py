@@ -8,6 +8,7 @@ from paceline.domain.campaign import CampaignStatus
 from paceline.domain.eta import Bound
 from paceline.domain.message import BatchStatus, Delivery, MessageStatus, Reason
 from paceline.domain.role import Role
+from paceline.domain.scope import Scope
 from paceline.engine.waiting import Cause
 from paceline.storage.at_work import Place
 
@@ -95,6 +96,12 @@ ROLE: Mapping[str, str] = {
     Role.MANAGER: N_("Manager"),
     Role.ADMIN: N_("Administrator"),
 }
+SCOPE: Mapping[str, str] = {
+    Scope.READ: N_("See everything of the tenant"),
+    Scope.SEND: N_("Make, start and stop campaigns, and send messages"),
+    Scope.MANAGE: N_("Change contacts, lists, suppressions, webhooks and keys"),
+    Scope.ADMIN: N_("Change tenants and traffic accounts of the installation"),
+}
 OUTCOME: Mapping[str, str] = {
     "answered": N_("Answered"),
     "rejected": N_("Rejected whole"),
@@ -115,5 +122,6 @@ ALL: Mapping[str, Mapping[str, str]] = {
     "bound": BOUND,
     "place": PLACE,
     "role": ROLE,
+    "scope": SCOPE,
     "outcome": OUTCOME,
 }

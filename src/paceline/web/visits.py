@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -167,7 +167,7 @@ class Visit(Visitor):
     """A visit of somebody who is signed in."""
 
     who: SignedIn
-    secret: str
+    secret: str = field(repr=False)
     """Of the session."""
     database: Database
     """As they may see it: their tenant's rows only, unless they see to all tenants."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from paceline.domain.errors import InvalidInputError
@@ -61,6 +62,19 @@ def rows_of(chunks: Iterable[bytes], sheet: str | None = None) -> Iterator[Row]:
     yield from delimited.rows(whole)
 
 
+def sheets_of(chunks: Iterable[bytes]) -> list[str]:
+    """The names of a workbook's sheets, in their order; of any other file none.
+
+    Raises:
+        InvalidInputError: it is a workbook that cannot be used.
+    """
+    head, whole = _peeked(chunks)
+    if not head.startswith(_ZIP):
+        return []
+    with _archive(whole) as archive:
+        return _kind(archive).sheets(archive)
+
+
 def _peeked(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """The first bytes, and all of them."""
     rest = iter(chunks)
@@ -73,11 +87,17 @@ def _peeked(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _workbook(chunks: Iterator[bytes], sheet: str | None) -> Iterator[Row]:
+    with _archive(chunks) as archive:
+        yield from _kind(archive).rows(archive, sheet)
+
+
+@contextmanager
+def _archive(chunks: Iterator[bytes]) -> Iterator[Archive]:
     with tempfile.TemporaryFile() as file:
         for chunk in chunks:
             file.write(chunk)
         with Archive(file) as archive:
-            yield from _kind(archive).rows(archive, sheet)
+            yield archive
 
 
 def _kind(archive: Archive) -> type[xlsx.Workbook | ods.Workbook]:

@@ -47,6 +47,17 @@ class Workbook:
                     raise too_long()
                 yield last, row
 
+    @classmethod
+    def sheets(cls, archive: Archive) -> list[str]:
+        """Known only when all of the file has gone by."""
+        _refuse_protected(archive)
+        elements = archive.elements(_CONTENT, ("start", "end"), (_SHEET, _ROW))
+        return [
+            element.get(f"{_TABLE}name", "")
+            for event, element in elements
+            if event == "start" and element.tag == _SHEET
+        ]
+
 
 def _rows_of_sheet(archive: Archive, sheet: str | None) -> Iterator[Any]:
     """The row elements of a sheet, which has no end but that of the element around them."""

@@ -53,6 +53,10 @@ class Workbook:
                     _refuse_merged(archive, part, number)
                 yield number, row
 
+    @classmethod
+    def sheets(cls, archive: Archive) -> list[str]:
+        return list(cls(archive).parts())
+
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._book = archive.tree(_BOOK)
@@ -71,14 +75,18 @@ class Workbook:
         Raises:
             InvalidInputError: there is no such sheet.
         """
+        part: str = chosen(self.parts(), sheet)
+        return part
+
+    def parts(self) -> dict[str, str]:
+        """The parts that hold sheets, by their names."""
         found = {}
         for each in self._book.iter("{*}sheet"):
             relation = next((v for k, v in each.items() if k.endswith("}id")), "")
             kind, path = self._parts.get(relation, ("", ""))
             if kind == "worksheet":
                 found[each.get("name", "")] = path
-        part: str = chosen(found, sheet)
-        return part
+        return found
 
     @contextmanager
     def texts(self) -> Iterator[_Texts]:

@@ -1,37 +1,34 @@
-"""Contacts: who is in the book, whom nobody may write to, and imports."""
+"""Contacts: who is in the book, one of them, and what a person may ask of us."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlalchemy import Connection
-from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from paceline.domain import phone
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.role import Role
+from paceline.engine import exporting, personal_data
 from paceline.engine.erased_numbers import ErasedNumbers
-from paceline.engine.exporting import rejected
-from paceline.engine.import_preview import preview_contacts
-from paceline.engine.imports import Reading, import_contacts
-from paceline.engine.undoing import undo_import
-from paceline.storage import contacts, import_history, lists, suppressions
+from paceline.engine.erasing import erase
+from paceline.engine.exporting import Format
+from paceline.engine.rendering import exact_text
+from paceline.storage import contacts, lists, messages, person, suppressions
 from paceline.storage.database import AnyRow
+from paceline.web.pages import fields
 from paceline.web.site import Site
 from paceline.web.visits import Visit
 
 _PAGE = 50
-_LISTS = 200
-_READ = 64 * 1024
-_DROPPED = ""
-"""What a form says of a column that is left out."""
+_MESSAGES = 20
+LISTS = 500
+"""Lists that one can choose from."""
+_MEDIA = {Format.CSV: "text/csv; charset=utf-8", Format.JSONL: "application/jsonl"}
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -39,205 +36,144 @@ def routes(site: Site) -> list[BaseRoute]:
     manager = Role.MANAGER
     return [
         site.route("/contacts", pages.all_of_them),
-        site.route("/contacts/import", pages.imports, least=manager),
-        site.route("/contacts/preview", pages.preview, least=manager, method="POST"),
-        site.route("/contacts/import", pages.carry_out, least=manager, method="POST"),
-        site.route("/contacts/imports/{id:int}/rejected", pages.rejected, least=manager),
-        site.route("/contacts/imports/{id:int}/undo", pages.undo, least=manager, method="POST"),
-        site.route("/contacts/suppressed", pages.suppressed),
-        site.route("/contacts/suppressed", pages.suppress, least=manager, method="POST"),
-        site.route("/contacts/suppressed/end", pages.end, least=manager, method="POST"),
+        site.route("/contacts/export", pages.export),
+        site.route("/contacts/person", pages.person, least=manager, method="POST"),
+        site.route("/contacts/erase", pages.erase, least=manager, method="POST"),
+        site.route("/contacts/{id:int}", pages.one),
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A file that has come whole, and how its form wants it read."""
+class Wanted:
+    """Who is looked for: a number, or how a name begins."""
 
-    file: BinaryIO
-    reading: Reading
+    written: str
+    number: str | None
+    wrong: str
+    """What is wrong with the number."""
     list_id: int | None
+    after: int
 
-    def chunks(self) -> Iterator[bytes]:
-        self.file.seek(0)
-        return iter(lambda: self.file.read(_READ), b"")
+    @property
+    def by_name(self) -> bool:
+        return bool(self.written) and self.number is None and not self.wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Those who were found; ``more``: behind whom others come, or that there are others."""
+
+    contacts: Sequence[AnyRow]
+    suppressed: frozenset[str]
+    more: int | None
 
 
 class _Contacts:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._erased = ErasedNumbers.of(site.settings)
+        self._erased = ErasedNumbers(lambda: site.sealer)
 
     async def all_of_them(self, visit: Visit) -> Response:
+        wanted = self._wanted(visit)
+
+        def read(connection: Connection) -> tuple[list[AnyRow], Found]:
+            tenant_id = visit.who.tenant_id
+            if wanted.list_id is not None:
+                lists.get(connection, tenant_id, wanted.list_id)
+            known = lists.names(connection, tenant_id, limit=LISTS)
+            return known, _found(connection, tenant_id, wanted)
+
+        known, found = await visit.database.read(read)
+        template = "contacts_part.html" if visit.is_partial else "contacts.html"
+        return visit.page(template, found=found, lists=known, wanted=wanted)
+
+    async def one(self, visit: Visit) -> Response:
+        """A contact, what was sent to them lately, and what a manager can do about them."""
+        tenant_id, contact_id = visit.who.tenant_id, visit.request.path_params["id"]
+
+        def read(connection: Connection) -> dict[str, Any]:
+            row = contacts.get(connection, tenant_id, contact_id)
+            blocks = suppressions.among_numbers(connection, tenant_id, [row.phone])
+            sent = messages.to_number(connection, tenant_id, row.phone, limit=_MESSAGES)
+            return {
+                "contact": row,
+                "lists": lists.of_contact(connection, tenant_id, contact_id),
+                "suppression": next(iter(blocks), None),
+                "messages": list(reversed(sent)),
+            }
+
+        return visit.page("contact.html", text_of=self._text, **await visit.database.read(read))
+
+    async def export(self, visit: Visit) -> Response:
+        """Everybody, or a list, as a file."""
         query = visit.request.query_params
-        number, wrong = self._number(query.get("number", ""))
-        after, list_id = _id(query.get("after")), _id(query.get("list"))
-        tenant_id = visit.who.tenant_id
-
-        def read(connection: Connection) -> tuple[list[AnyRow], list[AnyRow], set[str]]:
-            known = lists.page(connection, tenant_id, limit=_LISTS)
-            found = contacts.page(
-                connection,
-                tenant_id,
-                after=after or 0,
-                limit=_PAGE + 1,
-                phone=number,
-                list_id=list_id,
-            )
-            numbers = (row.phone for row in found)
-            silent = {each for each in numbers if suppressions.exists(connection, tenant_id, each)}
-            return known, found, silent
-
-        known, found, silent = await visit.database.read(read)
-        shown = [] if wrong else found[:_PAGE]
-        return visit.page(
-            "contacts_part.html" if visit.is_partial else "contacts.html",
-            contacts=shown,
-            more=shown[-1].id if len(found) > _PAGE and shown else None,
-            suppressed=silent,
-            lists=known,
-            list_id=list_id,
-            number=query.get("number", ""),
-            wrong=wrong,
-        )
-
-    async def imports(self, visit: Visit) -> Response:
-        return await self._imports(visit)
-
-    async def _imports(self, visit: Visit, **said: Any) -> Response:
-        tenant_id = visit.who.tenant_id
-
-        def read(connection: Connection) -> tuple[list[AnyRow], list[AnyRow]]:
-            known = lists.page(connection, tenant_id, limit=_LISTS)
-            return known, import_history.page(connection, tenant_id, limit=_PAGE)
-
-        known, made = await visit.database.read(read)
-        values = {"imported": None, "undone": None, "country": self._country} | said
-        return visit.page("import.html", lists=known, imports=made, **values)
-
-    @property
-    def _country(self) -> str:
-        return self._site.settings.default_country or ""
-
-    async def preview(self, visit: Visit) -> Response:
-        """What an import would do; nothing is written."""
-        async with self._sent(visit) as sent:
-            preview = await preview_contacts(
-                visit.database,
-                visit.who.tenant_id,
-                sent.chunks(),
-                sent.reading,
-                list_id=sent.list_id,
-                erased_numbers=self._erased,
-            )
-        return visit.page("import_preview.html", preview=preview)
-
-    async def carry_out(self, visit: Visit) -> Response:
-        async with self._sent(visit) as sent:
-            imported = await import_contacts(
-                visit.database,
-                visit.who.tenant_id,
-                sent.chunks(),
-                reading=sent.reading,
-                list_id=sent.list_id,
-                erased_numbers=self._erased,
-                actor=visit.who.actor,
-            )
-        return await self._imports(visit, imported=imported)
-
-    async def rejected(self, visit: Visit) -> Response:
-        """The rows that were not taken, as a file."""
-        made = await visit.database.read(
-            import_history.get, visit.who.tenant_id, visit.request.path_params["id"]
+        written = query.get("format", Format.CSV)
+        if written not in set(Format):
+            raise InvalidInputError.of("format", f"must be one of {', '.join(Format)}")
+        kind = Format(written)
+        prepared = await visit.database.read(
+            exporting.prepare,
+            visit.who.tenant_id,
+            kind=kind,
+            list_id=fields.whole(query.get("list")),
         )
         return StreamingResponse(
-            rejected(visit.database, made),
-            media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="rejected-{made.id}.csv"'},
+            prepared(visit.database).text(),
+            media_type=_MEDIA[kind],
+            headers={"Content-Disposition": f'attachment; filename="contacts.{kind}"'},
         )
 
-    async def undo(self, visit: Visit) -> Response:
-        await visit.form()
-        undone = await undo_import(
-            visit.database,
-            visit.who.tenant_id,
-            visit.request.path_params["id"],
-            actor=visit.who.actor,
-        )
-        return await self._imports(visit, undone=undone)
-
-    async def suppressed(self, visit: Visit) -> Response:
-        after = visit.request.query_params.get("after", "")
-        found = await visit.database.read(
-            suppressions.page, visit.who.tenant_id, after=after, limit=_PAGE + 1
-        )
-        shown = found[:_PAGE]
-        return visit.page(
-            "suppressed_part.html" if visit.is_partial else "suppressed.html",
-            suppressions=shown,
-            more=shown[-1].phone if len(found) > _PAGE else None,
+    async def person(self, visit: Visit) -> Response:
+        """Everything that is kept about a person, as a file. Their number comes in the form, so
+        that no log has it.
+        """
+        number = fields.number(await visit.form(), self._site.settings)
+        kept = await visit.database.read(person.of, visit.who.tenant_id, number)
+        file = await asyncio.to_thread(personal_data.as_json, number, kept, self._site.sealer)
+        return Response(
+            file,
+            media_type="application/json",
+            headers={"Content-Disposition": 'attachment; filename="person.json"'},
         )
 
-    async def suppress(self, visit: Visit) -> Response:
-        form = await visit.form()
-        number, wrong = self._number(form.get("number", ""))
-        if number is None:
-            raise InvalidInputError.of("number", wrong or "is missing")
-        await visit.database.write(
-            suppressions.add,
-            visit.who.tenant_id,
-            [number],
-            form.get("reason", "").strip() or "blocked in the dashboard",
-            actor=visit.who.actor,
+    async def erase(self, visit: Visit) -> Response:
+        number = fields.number(await visit.form(), self._site.settings)
+        erased = await erase(
+            visit.database, visit.who.tenant_id, number, self._erased, actor=visit.who.actor
         )
-        return visit.to("/contacts/suppressed")
+        return visit.page("contact_erased.html", erased=erased)
 
-    async def end(self, visit: Visit) -> Response:
-        form = await visit.form()
-        await visit.database.write(
-            suppressions.remove,
-            visit.who.tenant_id,
-            form.get("number", ""),
-            actor=visit.who.actor,
+    def _wanted(self, visit: Visit) -> Wanted:
+        query = visit.request.query_params
+        written = fields.printable(query.get("q", ""))
+        number, wrong = None, ""
+        if written and not any(each.isalpha() for each in written):
+            try:
+                number = fields.number({"number": written}, self._site.settings)
+            except InvalidInputError as error:
+                wrong = error.problems[0].reason
+        list_id, after = fields.whole(query.get("list")), fields.whole(query.get("after"))
+        return Wanted(written, number, wrong, list_id, after or 0)
+
+    def _text(self, row: AnyRow) -> str:
+        return exact_text(row.text, row.merge_values, row.id, sealer=self._site.sealer)
+
+
+def _found(connection: Connection, tenant_id: int, wanted: Wanted) -> Found:
+    if wanted.wrong:
+        return Found([], frozenset(), None)
+    which: dict[str, Any] = {"list_id": wanted.list_id, "limit": _PAGE + 1}
+    if wanted.by_name:
+        rows = contacts.search(connection, tenant_id, wanted.written, **which)
+    else:
+        rows = contacts.page(
+            connection, tenant_id, after=wanted.after, phone=wanted.number, **which
         )
-        return visit.to("/contacts/suppressed")
-
-    @asynccontextmanager
-    async def _sent(self, visit: Visit) -> AsyncIterator[Sent]:
-        fields = await visit.form()
-        async with visit.request.form() as form:
-            upload = form.get("file")
-            if not isinstance(upload, UploadFile) or not upload.filename:
-                raise InvalidInputError.of("file", "choose a CSV, TSV, XLSX or ODS file")
-            country = fields.get("country", "").strip().upper() or None
-            reading = Reading(
-                country, _mapping(fields), fields.get("sheet") or None, upload.filename
-            )
-            await asyncio.to_thread(upload.file.seek, 0)
-            yield Sent(upload.file, reading, _id(fields.get("list")))
-
-    def _number(self, written: str) -> tuple[str | None, str]:
-        """The number in E.164, or what is wrong with it."""
-        if not written.strip():
-            return None, ""
-        try:
-            return phone.parse(written.strip(), self._site.settings.default_country), ""
-        except phone.PhoneError as error:
-            return None, error.reason
-
-
-def _mapping(fields: Mapping[str, str]) -> dict[str, str | None] | None:
-    """Header → field, of the columns whose field somebody has chosen (``column:`` and the header,
-    as JSON).
-    """
-    chosen = {
-        json.loads(name.removeprefix("column:")): value.strip()
-        for name, value in fields.items()
-        if name.startswith("column:")
-    }
-    mapped = {header: None if to == _DROPPED else to for header, to in chosen.items()}
-    return mapped or None
-
-
-def _id(written: str | None) -> int | None:
-    return int(written) if written and written.isascii() and written.isdecimal() else None
+    shown = rows[:_PAGE]
+    numbers = [row.phone for row in shown]
+    blocks = suppressions.among_numbers(connection, tenant_id, numbers)
+    return Found(
+        shown,
+        frozenset(each.phone for each in blocks),
+        shown[-1].id if len(rows) > _PAGE else None,
+    )

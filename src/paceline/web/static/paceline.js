@@ -114,8 +114,19 @@ function onInput(event) {
   for (const each of document.querySelectorAll("[data-once-changed]")) each.hidden = false;
 }
 
-// ---- Buttons that write into a field: a merge tag, or the plain alternative of a text.
+// ---- Buttons that copy a field, or write into one: a merge tag, or the plain alternative of a text.
+async function copy(button) {
+  const field = document.getElementById(button.dataset.copy);
+  field.select();
+  // Without HTTPS a browser has no clipboard for us; then what is selected can be copied by hand.
+  if (!navigator.clipboard) return;
+  await navigator.clipboard.writeText(field.value);
+  button.textContent = button.dataset.copied;
+}
+
 function onClick(event) {
+  const copier = event.target instanceof Element && event.target.closest("[data-copy]");
+  if (copier) copy(copier);
   const button = event.target instanceof Element && event.target.closest("[data-into]");
   if (!button) return;
   const field = document.getElementById(button.dataset.into);

@@ -1,4 +1,6 @@
-"""Make room for those who sign in to the dashboard, and let it find the newest attempts."""
+"""Make room for those who sign in to the dashboard, and let it find the newest attempts, people by
+their names, and who made a key.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,25 @@ depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 MOMENT = sa.BigInteger()
+_KEYS = ("first_key", "last_key")
+_COMMENTS = {
+    "api_keys": (
+        "`digest` is the SHA-256 of the key; `hint` its first characters. `scopes`: what it may do. `test`: it reaches nobody but the simulator.",
+        " `made_by`: as the audit log has it.",
+    ),
+    "contacts": (
+        "`region`: the country of the number (ISO 3166), where it has one.",
+        " `*_key`: the names as they are searched.",
+    ),
+}
+"""Before, and what is added."""
 
 
 def upgrade() -> None:
     op.create_index(op.f("attempts_started_at_tenant_id"), "attempts", ["started_at", "tenant_id"])
+    op.add_column("api_keys", sa.Column("made_by", sa.String(200)))
+    _add_search_keys()
+    _comment(after=True)
     op.create_table(
         "users",
         sa.Column("id", ID, nullable=False),
@@ -71,4 +88,34 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("sign_in_links", "sessions", "users"):
         op.drop_table(table)
+    for name in _KEYS:
+        op.drop_index(op.f(f"contacts_tenant_id_{name}"), table_name="contacts")
+        op.drop_column("contacts", name)
+    op.drop_column("api_keys", "made_by")
     op.drop_index(op.f("attempts_started_at_tenant_id"), table_name="attempts")
+    _comment(after=False)
+
+
+def _add_search_keys() -> None:
+    """Columns that are made of others. PostgreSQL has to write the table anew for them, which it
+    does once for both; SQLite computes them when it reads.
+    """
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "ALTER TABLE contacts"
+            ' ADD COLUMN first_key text COLLATE "C" GENERATED ALWAYS AS (lower(first_name)) STORED,'
+            ' ADD COLUMN last_key text COLLATE "C" GENERATED ALWAYS AS (lower(last_name)) STORED'
+        )
+    else:
+        for name in _KEYS:
+            of = sa.Computed(f"lower({name.replace('key', 'name')})", persisted=False)
+            op.add_column("contacts", sa.Column(name, sa.Text(), of))
+    for name in _KEYS:
+        op.create_index(op.f(f"contacts_tenant_id_{name}"), "contacts", ["tenant_id", name])
+
+
+def _comment(*, after: bool) -> None:
+    if op.get_bind().dialect.name != "postgresql":  # SQLite keeps none
+        return
+    for table, (before, more) in _COMMENTS.items():
+        op.create_table_comment(table, before + more * after)
