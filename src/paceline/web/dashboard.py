@@ -16,12 +16,13 @@ from paceline.web.pages import (
     contacts,
     drafting,
     messages,
+    nowhere,
     overview,
     queue,
     signing,
 )
 from paceline.web.pages import settings as settings_page
-from paceline.web.site import Nowhere, Site, static
+from paceline.web.site import Site, static
 
 
 def routes(
@@ -29,8 +30,7 @@ def routes(
 ) -> list[BaseRoute]:
     """All pages, and the files that they need."""
     site = Site(database, settings, sealer, orders, time.monotonic)
-    pages = [route for pages in _PAGES for route in pages.routes(site)]
-    return [static(), *pages, Nowhere(site)]
+    return [static(), *(route for pages in _PAGES for route in pages.routes(site))]
 
 
 _PAGES = (
@@ -43,4 +43,5 @@ _PAGES = (
     accounts,
     queue,
     settings_page,
+    nowhere,
 )
