@@ -16,16 +16,6 @@ MOMENT = sa.BigInteger()
 
 def upgrade() -> None:
     op.create_index(op.f("attempts_started_at_tenant_id"), "attempts", ["started_at", "tenant_id"])
-    op.create_index(op.f("messages_campaign_id_id"), "messages", ["campaign_id", "id"])
-    _index_doubt("campaign_id", "in_doubt", "id", on_sqlite="in_doubt = 1")
-    single = sa.text("campaign_id IS NULL")
-    op.create_index(
-        "messages_single_phone",
-        "messages",
-        ["tenant_id", "phone"],
-        sqlite_where=single,
-        postgresql_where=single,
-    )
     op.create_table(
         "users",
         sa.Column("id", ID, nullable=False),
@@ -76,15 +66,30 @@ def upgrade() -> None:
         comment="Links that sign in once; the row goes when it is used. `digest` is the SHA-256 of "
         "what the link carries.",
     )
+    _index_messages()
 
 
 def downgrade() -> None:
+    op.drop_index("messages_single_phone", table_name="messages")
+    op.drop_index(op.f("messages_campaign_id_id"), table_name="messages")
+    _index_doubt("campaign_id", "id", on_sqlite="in_doubt")
     for table in ("sign_in_links", "sessions", "users"):
         op.drop_table(table)
-    op.drop_index("messages_single_phone", table_name="messages")
-    _index_doubt("campaign_id", "id", on_sqlite="in_doubt")
-    op.drop_index(op.f("messages_campaign_id_id"), table_name="messages")
     op.drop_index(op.f("attempts_started_at_tenant_id"), table_name="attempts")
+
+
+def _index_messages() -> None:
+    """Let a page of messages be found by what is asked for, and not by reading a whole campaign."""
+    op.create_index(op.f("messages_campaign_id_id"), "messages", ["campaign_id", "id"])
+    _index_doubt("campaign_id", "in_doubt", "id", on_sqlite="in_doubt = 1")
+    single = sa.text("campaign_id IS NULL")
+    op.create_index(
+        "messages_single_phone",
+        "messages",
+        ["tenant_id", "phone"],
+        sqlite_where=single,
+        postgresql_where=single,
+    )
 
 
 def _index_doubt(*columns: str, on_sqlite: str) -> None:
