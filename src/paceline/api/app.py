@@ -54,9 +54,8 @@ from paceline.storage.sealing import sealer_of
 _LARGER = {
     f"{GUARDED}/contacts/import": imports.MAX_FILE,
     f"{GUARDED}/prices": prices.MAX_FILE,
-    "/campaigns/compose": imports.MAX_FILE,
 }
-"""Path → the largest body it takes, where that is more than for others; the last is a page's."""
+"""Path → the largest body it takes, where that is more than for others."""
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """We count and log for ourselves, and looking for somebody else who would costs every request."""
 

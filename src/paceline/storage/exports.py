@@ -1,8 +1,4 @@
-"""A campaign's messages from the first to the last, in pages by id.
-
-The pages walk along the primary key, whatever other indexes the campaign's rows have: with those a
-database would sort the whole campaign for each page.
-"""
+"""A campaign's messages from the first to the last, in pages by id."""
 
 from __future__ import annotations
 
@@ -48,8 +44,7 @@ def page(
         .where(
             messages_table.c.id > after,
             messages_table.c.id <= until,
-            # As an expression no index of it can be used.
-            messages_table.c.campaign_id + 0 == campaign_id,
+            messages_table.c.campaign_id == campaign_id,
         )
         .order_by(messages_table.c.id)
         .limit(limit)

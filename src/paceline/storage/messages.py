@@ -24,11 +24,12 @@ from sqlalchemy import (
 
 from paceline.domain import zones
 from paceline.domain.errors import NotFoundError
-from paceline.domain.message import BatchStatus, MessageStatus
+from paceline.domain.message import BatchStatus, MessageStatus, Reason
 from paceline.domain.phone import region_of
 from paceline.storage import suppressions
+from paceline.storage.among import among_those
 from paceline.storage.batches import new_block, open_lane
-from paceline.storage.database import AnyRow, now
+from paceline.storage.database import AnyRow, is_postgres, now
 from paceline.storage.schema import (
     answers,
     attempts,
@@ -142,22 +143,57 @@ def page(
     Rows carry what a person is shown: number, snapshot and frozen text, status, reason, the tries
     of the batch, and what the provider calls the message (its newest attempt).
     """
-    query = select(messages.c.id).where(
-        messages.c.tenant_id == tenant_id,
-        messages.c.id > after,
-        messages.c.campaign_id.is_(None)
-        if campaign_id is None
-        else messages.c.campaign_id == campaign_id,
-    )
+    query = select(messages.c.id).where(messages.c.tenant_id == tenant_id, messages.c.id > after)
+    if in_doubt is not None:
+        # As a bare condition it is what the index of doubt has.
+        query = query.where(messages.c.in_doubt if in_doubt else ~messages.c.in_doubt)
+    if reason is not None:
+        query = query.where(messages.c.reason == reason)
+    if campaign_id is None:
+        query = query.where(messages.c.campaign_id.is_(None))
+    elif (status, reason) == (MessageStatus.FAILED, None):
+        of_campaign = query.where(messages.c.campaign_id == campaign_id)
+        return shown(connection, _failed(of_campaign, limit))
+    elif status == MessageStatus.QUEUED and _mostly_over(connection, campaign_id):
+        query = query.where(_of_open_batches(campaign_id)).order_by(_by_id(connection))
+    else:
+        query = query.where(messages.c.campaign_id == campaign_id)
     if status is not None:
         query = query.where(messages.c.status == status)
     if status == MessageStatus.FAILED:
         query = query.where(messages.c.reason.is_not(None))  # lets the index of failures serve
-    if reason is not None:
-        query = query.where(messages.c.reason == reason)
-    if in_doubt is not None:
-        query = query.where(messages.c.in_doubt.is_(in_doubt))
     return shown(connection, query.order_by(messages.c.id).limit(limit))
+
+
+def _failed(query: Select[Any], limit: int) -> Select[Any]:
+    """The first failed messages of a campaign. By the index of failures, which has them by reason,
+    so the first of each reason are taken: however many have failed, that is little.
+    """
+    firsts = [
+        query.where(messages.c.reason == each).order_by(messages.c.id).limit(limit).subquery()
+        for each in Reason
+    ]
+    ids = union_all(*(select(each.c.id) for each in firsts)).subquery()
+    return select(ids.c.id).order_by(ids.c.id).limit(limit)
+
+
+def _mostly_over(connection: Connection, campaign_id: int) -> bool:
+    """Whether less than half of a campaign is queued: then most of what comes first is not."""
+    query = select(campaigns.c.queued * 2 < campaigns.c.total).where(campaigns.c.id == campaign_id)
+    return bool(connection.execute(query).scalar_one_or_none())
+
+
+def _of_open_batches(campaign_id: int) -> ColumnElement[Any]:
+    """What is queued is in a batch that is not finished."""
+    their_batches = select(batches.c.id).where(
+        batches.c.campaign_id == campaign_id, batches.c.status.in_(_OPEN)
+    )
+    return among_those(messages.c.batch_id, their_batches)
+
+
+def _by_id(connection: Connection) -> ColumnElement[Any]:
+    """PostgreSQL is kept from walking along the ids in the hope to meet what is looked for."""
+    return messages.c.id + 0 if is_postgres(connection) else messages.c.id
 
 
 def to_number(
@@ -168,10 +204,7 @@ def to_number(
     campaign_id: int | None = None,
     limit: int = 100,
 ) -> list[AnyRow]:
-    """Messages to a number, newest first: of one campaign, or all of the tenant's.
-
-    Single ones are found by reading all of the tenant's single messages.
-    """
+    """Messages to a number, newest first: of one campaign, or all of the tenant's."""
     of_campaigns = select(messages.c.id).where(
         messages.c.phone == phone,
         messages.c.tenant_id == tenant_id,
@@ -203,9 +236,15 @@ def shown(connection: Connection, chosen: Select[Any]) -> list[AnyRow]:
         .subquery()
     )
     query = _listed(_NAME_IN_ANSWER[connection.dialect.name], named)
-    return list(connection.execute(query.order_by(messages.c.id)))
+    return list(connection.execute(query))
 
 
+_OPEN = (
+    BatchStatus.QUEUED,
+    BatchStatus.RESERVED,
+    BatchStatus.SUBMITTING,
+    BatchStatus.UNCONFIRMED,
+)
 _OPT_OUTS = select(tenants.c.opt_outs).where(tenants.c.id == bindparam("tenant"))
 _INDEXED_ID = (
     select(func.max(provider_messages.c.attempt_id))
@@ -235,9 +274,12 @@ _NAME_IN_ANSWER: dict[str, ColumnElement[Any]] = {
 
 
 def _listed(name_in_answer: ColumnElement[Any], named: Any) -> Select[Any]:
-    """What a person is shown; what a provider calls a message may still be in its answer alone."""
-    of_attempt = attempts.alias("of_attempt")
-    return (
+    """What a person is shown; what a provider calls a message may still be in its answer alone.
+
+    The attempt is joined last, by a plain column: with row-level security PostgreSQL looks nothing
+    up by what it has yet to work out, but reads all of a tenant's attempts instead.
+    """
+    found = (
         select(
             messages.c.id,
             messages.c.campaign_id,
@@ -253,7 +295,10 @@ def _listed(name_in_answer: ColumnElement[Any], named: Any) -> Select[Any]:
             func.coalesce(name_in_answer, provider_messages.c.provider_message_id).label(
                 "provider_message_id"
             ),
-            of_attempt.c.bulk_id,
+            case(
+                (name_in_answer.is_not(None), answers.c.attempt_id),
+                else_=provider_messages.c.attempt_id,
+            ).label("attempt_id"),
             messages.c.created_at,
             messages.c.sent_at,
             messages.c.failed_at,
@@ -271,12 +316,12 @@ def _listed(name_in_answer: ColumnElement[Any], named: Any) -> Select[Any]:
             ),
         )
         .outerjoin(answers, answers.c.attempt_id == named.c.waiting_id)
-        .outerjoin(
-            of_attempt,
-            of_attempt.c.id
-            == case(
-                (name_in_answer.is_not(None), answers.c.attempt_id),
-                else_=provider_messages.c.attempt_id,
-            ),
-        )
+        .offset(0)
+        .subquery()
+    )
+    of_attempt = attempts.alias("of_attempt")
+    return (
+        select(*(column for column in found.c if column.key != "attempt_id"), of_attempt.c.bulk_id)
+        .outerjoin(of_attempt, of_attempt.c.id == found.c.attempt_id)
+        .order_by(found.c.id)
     )

@@ -505,6 +505,7 @@ messages = Table(
     _maybe("failed_at"),
     _maybe("delivered_at"),
     UniqueConstraint("campaign_id", "phone"),
+    Index(None, "campaign_id", "id"),
     Index(None, "batch_id"),
     Index(None, "contact_id"),
     Index(
@@ -518,14 +519,22 @@ messages = Table(
     Index(
         "messages_doubt",
         "campaign_id",
+        "in_doubt",
         "id",
-        sqlite_where=text("in_doubt"),
+        sqlite_where=text("in_doubt = 1"),
         postgresql_where=text("in_doubt"),
     ),
     Index(
         "messages_single",
         "tenant_id",
         "id",
+        sqlite_where=text("campaign_id IS NULL"),
+        postgresql_where=text("campaign_id IS NULL"),
+    ),
+    Index(
+        "messages_single_phone",
+        "tenant_id",
+        "phone",
         sqlite_where=text("campaign_id IS NULL"),
         postgresql_where=text("campaign_id IS NULL"),
     ),

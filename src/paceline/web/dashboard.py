@@ -21,6 +21,7 @@ from paceline.web.pages import (
     keys,
     lists,
     messages,
+    nowhere,
     overview,
     prices,
     queue,
@@ -30,9 +31,9 @@ from paceline.web.pages import (
     suppressed,
 )
 from paceline.web.pages import settings as settings_page
-from paceline.web.site import Nowhere, Site, static
+from paceline.web.site import Site, static
 
-CONTACT_FILES = ("/contacts/preview", "/contacts/import")
+CONTACT_FILES = ("/contacts/preview", "/contacts/import", "/campaigns/compose")
 PRICE_FILES = ("/settings/prices",)
 """Pages whose forms bring files: they take as much as the API's own."""
 
@@ -57,8 +58,7 @@ def routes(
             function: there is no worker in it.
     """
     site = Site(database, settings, sealer, orders, watched, worker_state, time.monotonic)
-    pages = [route for pages in _PAGES for route in pages.routes(site)]
-    return [static(), *pages, Nowhere(site)]
+    return [static(), *(route for pages in _PAGES for route in pages.routes(site))]
 
 
 _PAGES = (
@@ -78,4 +78,5 @@ _PAGES = (
     settings_page,
     keys,
     prices,
+    nowhere,
 )

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from paceline.domain.errors import ConflictError, InvalidInputError, NotFoundError, PacelineError
 from paceline.domain.role import Role
@@ -95,11 +93,6 @@ class Site:
         wanted = visitor.wanted()
         return visitor.to("/sign-in" if wanted == "/" else f"/sign-in?to={quote(wanted)}")
 
-    async def nowhere(self, request: Request) -> Response:
-        """Says that there is no such page."""
-        visitor = await self.visit(request) or self.visitor(request)
-        return visitor.page("nowhere.html", 404)
-
 
 async def _answered(visit: Visit, page: Page, least: Role) -> Response:
     """The page, or one that says what is wrong and how to mend it."""
@@ -130,14 +123,11 @@ def _refuse_impossible_ids(request: Request) -> None:
     Raises:
         NotFoundError: there is one.
     """
-    for name, value in {**request.query_params, **request.path_params}.items():
-        digits = str(value)
-        if name not in _WRITTEN and digits.isdecimal() and int(digits[:20]) > LARGEST_ID:
-            raise NotFoundError(name, f"{digits[:20]}…")
+    for name, value in request.path_params.items():
+        if isinstance(value, int) and value > LARGEST_ID:
+            raise NotFoundError(name, value)
 
 
-_WRITTEN = {"name", "number"}
-"""What people search for may be a number of any length."""
 _KINDS: dict[type[PacelineError], tuple[int, str]] = {
     NotFoundError: (404, "not_found"),
     InvalidInputError: (422, "invalid"),
@@ -151,22 +141,6 @@ def _problem(visit: Visit, status: int, kind: str, **values: Any) -> Response:
     template = "problem_part.html" if visit.is_partial else "problem.html"
     values = {"error": None, "least": None} | values
     return visit.page(template, status, kind=kind, title="", **values)
-
-
-class Nowhere(Route):
-    """Where a browser gets when there is nothing; programs are answered by the API."""
-
-    def __init__(self, site: Site) -> None:
-        super().__init__("/{path:path}", site.nowhere, include_in_schema=False)
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Only pages that a browser goes to, and that are not the API's."""
-        looks = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
-        if not looks or scope["path"].startswith("/api"):
-            return Match.NONE, {}
-        if "text/html" not in Headers(scope=scope).get("accept", ""):
-            return Match.NONE, {}
-        return super().matches(scope)
 
 
 def static() -> BaseRoute:

@@ -17,7 +17,6 @@ from paceline.domain.errors import (
     ConflictError,
     InvalidInputError,
     NotFoundError,
-    PacelineError,
 )
 from paceline.domain.eta import Eta
 from paceline.domain.role import Role
@@ -30,9 +29,10 @@ from paceline.storage import campaigns, watching
 from paceline.storage.database import AnyRow, DatabaseUnreachableError
 from paceline.storage.doubt import Decision
 from paceline.storage.watching import Throughput
+from paceline.web.pages import fields
 from paceline.web.pages.live import Live
 from paceline.web.pages.speed import Speed
-from paceline.web.site import Site
+from paceline.web.site import Site, status_of
 from paceline.web.visits import Visit
 
 T = TypeVar("T")
@@ -112,8 +112,8 @@ class _Campaigns:
         query = visit.request.query_params
         chosen = query.get("status", "")
         status = CampaignStatus(chosen) if chosen in set(CampaignStatus) else None
-        before = int(query["before"]) if query.get("before", "").isdecimal() else None
-        name = query.get("name", "").replace("\0", "").strip()[:MAX_NAME]
+        before = fields.whole(query.get("before"))
+        name = fields.printable(query.get("name", ""))[:MAX_NAME]
         found = await visit.orders.campaigns(
             visit.who.tenant_id, before=before, limit=_PAGE + 1, status=status, name=name
         )
@@ -129,7 +129,7 @@ class _Campaigns:
     async def _one(self, visit: Visit, speed: Speed | None = None) -> Response:
         live = await self._live(visit)
         lately = _there(await self._latelies.latest(_which(visit)), visit)
-        status = 200 if speed is None else _status_of(speed.error)
+        status = 200 if speed is None or speed.error is None else status_of(speed.error)
         speed = speed or Speed.of(live.shown.campaign)
         return visit.page("campaign.html", status, live=live, lately=lately, speed=speed)
 
@@ -168,7 +168,7 @@ class _Campaigns:
             if not visit.is_partial:
                 return await self._one(visit, speed)
             live = await self._live(visit)
-            return visit.page("campaign_speed.html", _status_of(error), live=live, speed=speed)
+            return visit.page("campaign_speed.html", status_of(error), live=live, speed=speed)
         if not visit.is_partial:
             return visit.to(f"/campaigns/{visit.request.path_params['id']}#speed")
         speed = Speed.of(shown.campaign, changed=True)
@@ -193,7 +193,7 @@ class _Campaigns:
             if not visit.is_partial:
                 raise
             live = replace(await self._live(visit), error=error)
-            return visit.page("campaign_live.html", _status_of(error), live=live)
+            return visit.page("campaign_live.html", status_of(error), live=live)
         if visit.is_partial:
             return await self.live(visit)
         return visit.to(f"/campaigns/{visit.request.path_params['id']}")
@@ -255,10 +255,6 @@ def _look_back(connection: Connection, tenant_id: int, campaign_id: int) -> Late
 
 def _which(visit: Visit) -> tuple[int, int]:
     return visit.who.tenant_id, visit.request.path_params["id"]
-
-
-def _status_of(error: PacelineError | None) -> int:
-    return 409 if isinstance(error, ConflictError) else 422
 
 
 def _there(reading: T | None, visit: Visit) -> T:

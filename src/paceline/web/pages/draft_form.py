@@ -16,6 +16,7 @@ from paceline.engine.file_audience import LIST_NAME
 from paceline.engine.sampling import Whom
 from paceline.storage.database import AnyRow
 from paceline.storage.limits import CAMPAIGN_WINDOW_MS
+from paceline.web.pages.fields import whole
 
 FILE = "file"
 EXCLUDED = "exclude:"
@@ -36,7 +37,6 @@ _FIELDS = {
     LIST_NAME: "list_name",
 }
 """Where a fault is → the field of the form; otherwise they have the same name."""
-_LONGEST_ID = 18
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 """What no keyboard writes and no database takes."""
 
@@ -71,13 +71,13 @@ def read(form: Mapping[str, str], timezone: str, draft: AnyRow | None) -> Writte
         filter=whom.filter,
         exclude_campaign_ids=whom.exclude_campaign_ids,
         sender=_line(form, "sender"),
-        traffic_account_id=id_of(form.get("account")),
+        traffic_account_id=whole(form.get("account")),
         scheduled_at=scheduled_at,
         timezone=timezone if scheduled_at or start_by else None,
         start_by=start_by,
         send_window={"from": since, "until": until} if since or until else None,
-        rate_max=id_of(rate),
-        rate_window_ms=id_of(form.get("rate_window")) if id_of(rate) else None,
+        rate_max=whole(rate),
+        rate_window_ms=whole(form.get("rate_window")) if whole(rate) else None,
     )
     return Written(new, problems)
 
@@ -87,14 +87,14 @@ def whom_of(form: Mapping[str, str], draft: AnyRow | None) -> Whom:
     if draft is not None and draft.parent_id is not None:
         return Whom(again=draft)
     kind = form.get("audience")
-    excluded = [id_of(name.removeprefix(EXCLUDED)) for name in form if name.startswith(EXCLUDED)]
+    excluded = [whole(name.removeprefix(EXCLUDED)) for name in form if name.startswith(EXCLUDED)]
     exclude_campaign_ids = sorted({each for each in excluded if each})
     if kind == "list":
-        return Whom(list_id=id_of(form.get("list")), exclude_campaign_ids=exclude_campaign_ids)
+        return Whom(list_id=whole(form.get("list")), exclude_campaign_ids=exclude_campaign_ids)
     if kind == "segment":
         return Whom(
-            list_id=id_of(form.get("of")),
-            segment_id=id_of(form.get("segment")),
+            list_id=whole(form.get("of")),
+            segment_id=whole(form.get("segment")),
             exclude_campaign_ids=exclude_campaign_ids,
         )
     if kind == "filter" and draft is not None:
@@ -111,9 +111,9 @@ def undecided(form: Mapping[str, str], draft: AnyRow | None) -> Problem | None:
     if draft is not None and draft.parent_id is not None:
         return None
     kind = form.get("audience")
-    if kind == "list" and not id_of(form.get("list")):
+    if kind == "list" and not whole(form.get("list")):
         return Problem("list_id", "choose one")
-    if kind == "segment" and not id_of(form.get("segment")):
+    if kind == "segment" and not whole(form.get("segment")):
         return Problem("segment_id", "choose one")
     if kind == FILE:
         return Problem(FILE, "choose a CSV, TSV, XLSX or ODS file")
@@ -163,13 +163,6 @@ def wall_clock(at: int | None, timezone: str) -> str:
     return shown.replace(tzinfo=None).isoformat(timespec="minutes" if whole else "seconds")
 
 
-def id_of(written: str | None) -> int | None:
-    """A whole number that a field says; None if it says none."""
-    digits = (written or "").strip()
-    is_id = digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST_ID
-    return int(digits) if is_id else None
-
-
 def _missing(form: Mapping[str, str], draft: AnyRow | None) -> Iterator[Problem]:
     if undecided_about := undecided(form, draft):
         yield undecided_about
@@ -178,7 +171,7 @@ def _missing(form: Mapping[str, str], draft: AnyRow | None) -> Iterator[Problem]
 
 
 def _numbers(rate: str | None) -> Iterator[Problem]:
-    if rate is not None and id_of(rate) is None:
+    if rate is not None and whole(rate) is None:
         yield Problem("rate_max", "must be a whole number, or empty")
 
 

@@ -43,7 +43,8 @@ from paceline.storage import accounts, campaigns, contacts, import_history, list
 from paceline.storage.database import AnyRow
 from paceline.storage.launches import CONTACT_FIELDS
 from paceline.web.pages import draft_form
-from paceline.web.pages.draft_form import EXCLUDED, FILE, id_of
+from paceline.web.pages.draft_form import EXCLUDED, FILE
+from paceline.web.pages.fields import whole
 from paceline.web.site import Site
 from paceline.web.visits import Visit
 
@@ -236,7 +237,7 @@ class _Drafting:
             return visit.page("campaign_audience.html", counted=None, made=None)
         tenant_id = visit.who.tenant_id
         counted = await count_audience(visit.database, tenant_id, draft_form.whom_of(form, draft))
-        import_id = id_of(form.get("import"))
+        import_id = whole(form.get("import"))
         made = None
         if import_id and form.get("list") == form.get("imported_list"):
             made = await visit.database.read(import_history.get, tenant_id, import_id)
@@ -324,7 +325,7 @@ class _Drafting:
 
     async def _draft_of(self, visit: Visit, form: Mapping[str, str]) -> AnyRow | None:
         """The campaign that a form is about, if it has been kept before."""
-        campaign_id = id_of(form.get("draft"))
+        campaign_id = whole(form.get("draft"))
         if campaign_id is None:
             return None
         return await visit.database.read(campaigns.get, visit.who.tenant_id, campaign_id)
@@ -352,7 +353,7 @@ def _choices(
 ) -> dict[str, Any]:
     """What can be chosen, and what has been, though it is not among the first or the newest."""
     recent = campaigns.with_recipients(connection, tenant_id, limit=_RECENT)
-    excluded = [id_of(name.removeprefix(EXCLUDED)) for name in given if name.startswith(EXCLUDED)]
+    excluded = [whole(name.removeprefix(EXCLUDED)) for name in given if name.startswith(EXCLUDED)]
 
     def with_chosen(
         known: list[AnyRow], get: Callable[..., AnyRow], ids: Iterable[int | None]
@@ -366,12 +367,12 @@ def _choices(
         "lists": with_chosen(
             lists.page(connection, tenant_id, limit=_CHOICES),
             lists.get,
-            [id_of(given.get("list")), id_of(given.get("of"))],
+            [whole(given.get("list")), whole(given.get("of"))],
         ),
         "segments": with_chosen(
             segments.page(connection, tenant_id, limit=_CHOICES),
             segments.get,
-            [id_of(given.get("segment"))],
+            [whole(given.get("segment"))],
         ),
         "recent": with_chosen(recent, campaigns.get, excluded),
         "accounts": accounts.all_of(connection, tenant_id),

@@ -18,6 +18,7 @@ from paceline.engine.rendering import exact_text
 from paceline.storage import campaigns, messages, watching
 from paceline.storage.database import AnyRow
 from paceline.storage.doubt import Decision
+from paceline.web.pages import fields
 from paceline.web.site import Site
 from paceline.web.visits import Visit
 
@@ -49,14 +50,13 @@ class Wanted:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Wanted:
         """What is not understood is not looked for."""
-        campaign, after = query.get("campaign", ""), query.get("after", "")
         status, reason = query.get("status", ""), query.get("reason", "")
         return cls(
-            int(campaign) if campaign.isdecimal() else None,
+            fields.whole(query.get("campaign")),
             status if status in set(MessageStatus) | {"unconfirmed"} else "",
             reason if reason in set(Reason) else "",
-            query.get("number", "").strip(),
-            int(after) if after.isdecimal() else 0,
+            fields.printable(query.get("number", "")),
+            fields.whole(query.get("after")) or 0,
         )
 
     def filters(self) -> dict[str, Any]:

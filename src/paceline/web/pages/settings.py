@@ -14,6 +14,7 @@ from paceline.engine import staff
 from paceline.engine.endpoints import Endpoints
 from paceline.settings import describe
 from paceline.storage import audit_log, users, webhook_deliveries, webhook_endpoints
+from paceline.web.pages import fields
 from paceline.web.site import Site
 from paceline.web.visits import Visit
 
@@ -63,11 +64,10 @@ class _Settings:
 
     async def audit(self, visit: Visit) -> Response:
         """More of the audit log."""
-        before = visit.request.query_params.get("before", "")
         rows = await visit.database.read(
             audit_log.page,
             visit.who.tenant_id,
-            before=int(before) if before.isdecimal() else None,
+            before=fields.whole(visit.request.query_params.get("before")),
             limit=_AUDITED + 1,
         )
         return visit.page("settings_audit.html", **_first(rows))
@@ -108,11 +108,11 @@ class _Settings:
 
     async def replay(self, visit: Visit) -> Response:
         form = await visit.form()
-        endpoint_id, wanted = visit.request.path_params["id"], form.get("delivery", "")
-        if not wanted.isdecimal():
+        endpoint_id, wanted = visit.request.path_params["id"], fields.whole(form.get("delivery"))
+        if wanted is None:
             raise InvalidInputError.of("delivery", "must be the id of a delivery")
         endpoints = Endpoints(visit.database, visit.who.tenant_id, visit.who.actor)
-        await endpoints.replay_one(endpoint_id, int(wanted))
+        await endpoints.replay_one(endpoint_id, wanted)
         visit.orders.wake()
         return visit.to(f"/settings/webhooks/{endpoint_id}")
 
