@@ -10,6 +10,7 @@ import pytest
 
 from paceline.domain.role import Role
 from paceline.storage import contacts, segments, suppressions
+from tests.web.forms import fields_of
 from tests.web.test_pages import words
 from tests.web.visiting import House, Looked, Reader, house
 
@@ -104,8 +105,10 @@ async def test_a_segment_that_a_campaign_waits_for_stays_and_the_page_says_why(
         await people(home, ana.tenant_id)
         form = {"name": "Athens", "filter": 'city is "Athens"'}
         await ana.post("/contacts/segments/new", form)
-        draft = {"name": "Spring", "text": "Hello", "segment": "1"}
-        assert (await ana.post("/campaigns/new", draft)).status == 200
+        draft = {"audience": "segment", "segment": "1", "name": "Spring", "text": "Hello"}
+        page = await ana.get("/campaigns/new")
+        written = fields_of(page.text, "draft") | draft | {"do": "review"}
+        assert (await ana.post("/campaigns/compose", written)).path == "/campaigns/1/edit"
         answer = await ana.post("/contacts/segments/1/remove")
     assert answer.status == 409
     assert "is the audience of campaign 1" in answer.text
