@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_decimal, format_percent
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from paceline.web import terms
 from paceline.web.languages import Language
@@ -67,7 +68,15 @@ def environment(language: Language) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     made.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
-    made.globals |= {"asset": asset, "terms": terms.ALL}
+    plural: Any = made.globals["ngettext"]
+
+    @pass_context
+    def counted(context: Context, one: str, many: str, number: float, /, **values: Any) -> str:
+        """As ``ngettext``, with the number written as in this language."""
+        written = format_decimal(number, locale=language.locale)
+        return str(plural(context, one, many, number, **{"num": written, **values}))
+
+    made.globals |= {"asset": asset, "terms": terms.ALL, "ngettext": counted}
 
     def translated(text: str, *, tenant: str = "") -> str:
         return language.translations.gettext(text).replace("%(tenant)s", tenant)
