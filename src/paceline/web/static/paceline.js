@@ -32,11 +32,17 @@ function colours() {
 
 function readTable(figure) {
   const rows = [...figure.querySelectorAll("tbody tr")];
-  const names = [...figure.querySelectorAll("thead th")].slice(1).map((cell) => cell.textContent);
+  const [time, ...names] = [...figure.querySelectorAll("thead th")].map((cell) => cell.textContent);
   const times = rows.map((row) => Number(row.dataset.at));
   const values = names.map((_, at) =>
     rows.map((row) => Number(row.querySelectorAll("td")[at].dataset.value)));
-  return { names, data: [times, ...values] };
+  return { time, names, data: [times, ...values] };
+}
+
+// uPlot itself would write times in English.
+function clock(withSeconds) {
+  const seconds = withSeconds ? { second: "2-digit" } : {};
+  return new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", ...seconds, hourCycle: "h23" });
 }
 
 function drawCharts(root) {
@@ -46,7 +52,7 @@ function drawCharts(root) {
   for (const figure of root.querySelectorAll("[data-chart]")) {
     const place = figure.querySelector(".plot");
     if (charts.has(place)) continue;
-    const { names, data } = readTable(figure);
+    const { time, names, data } = readTable(figure);
     const colour = colours();
     const strokes = [colour("--accent"), colour("--warn"), colour("--bad"), colour("--quiet")];
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
@@ -54,9 +60,9 @@ function drawCharts(root) {
       width: Math.max(place.clientWidth, 200),
       height: place.clientHeight - 32,
       cursor: { y: false },
-      axes: [axis, { ...axis, size: 60 }],
+      axes: [{ ...axis, values: (_, ticks, _axis, _space, step) => ticks.map((at) => clock(step < 60).format(at * 1000)) }, { ...axis, size: 60 }],
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.1] } },
-      series: [{ label: document.documentElement.lang === "en" ? "Time" : "" },
+      series: [{ label: time, value: (_, at) => (at == null ? "--" : clock(true).format(at * 1000)) },
         ...names.map((label, at) => ({ label, stroke: strokes[at % strokes.length], width: 2, fill: at === 0 ? `${strokes[0]}22` : undefined, points: { show: false } }))],
     };
     charts.set(place, new uPlot(options, data, place));
