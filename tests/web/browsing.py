@@ -76,6 +76,7 @@ async def signed_in(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if dark else "light",
         locale="en-GB",
+        timezone_id="Asia/Tokyo",  # not the tenant's
     )
     page = await context.new_page()
     complaints.listen_to(page)

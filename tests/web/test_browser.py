@@ -152,7 +152,7 @@ async def test_a_tab_has_one_stream_none_while_it_is_hidden_and_catches_up(
     assert complaints.found == []
 
 
-async def test_the_keys_of_the_dashboard(
+async def test_the_keys_of_the_dashboard_and_the_clock_of_its_charts(
     here: World, browser: Browser, complaints: Complaints
 ) -> None:
     _, page = await signed_in(browser, here, complaints)
@@ -167,6 +167,7 @@ async def test_the_keys_of_the_dashboard(
     await expect(page.get_by_role("heading", name="Messages")).to_be_visible()
     await page.keyboard.press("/")
     await expect(page.locator("#number")).to_be_focused()
+    assert await page.evaluate("clock(false).format(0)") == "00:00", "charts are in another zone"
     assert complaints.found == []
 
 

@@ -102,4 +102,4 @@ async def test_the_language_that_was_chosen_stays(home: House) -> None:
     async with home.reader() as ana:
         await ana.post("/preferences", {"language": "el", "theme": "dark", "to": "/queue"})
         page = await ana.get("/campaigns", **{"Accept-Language": "en"})
-    assert '<html lang="el" data-theme="dark">' in page.text
+    assert '<html lang="el" data-theme="dark"' in page.text

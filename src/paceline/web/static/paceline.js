@@ -39,10 +39,13 @@ function readTable(figure) {
   return { time, names, data: [times, ...values] };
 }
 
-// uPlot itself would write times in English.
+// uPlot itself would write times in English, and in the zone of whoever looks instead of the tenant's.
+const HEIGHT = 176;
+
 function clock(withSeconds) {
+  const { lang, dataset } = document.documentElement;
   const seconds = withSeconds ? { second: "2-digit" } : {};
-  return new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", ...seconds, hourCycle: "h23" });
+  return new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", ...seconds, hourCycle: "h23", timeZone: dataset.zone });
 }
 
 function drawCharts(root) {
@@ -58,7 +61,8 @@ function drawCharts(root) {
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const options = {
       width: Math.max(place.clientWidth, 200),
-      height: place.clientHeight - 32,
+      height: HEIGHT,
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), document.documentElement.dataset.zone),
       cursor: { y: false },
       axes: [{ ...axis, values: (_, ticks, _axis, _space, step) => ticks.map((at) => clock(step < 60).format(at * 1000)) }, { ...axis, size: 60 }],
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.1] } },
@@ -71,7 +75,7 @@ function drawCharts(root) {
 
 function fitCharts() {
   for (const [place, chart] of charts) {
-    chart.setSize({ width: Math.max(place.clientWidth, 200), height: place.clientHeight - 32 });
+    chart.setSize({ width: Math.max(place.clientWidth, 200), height: HEIGHT });
   }
 }
 
