@@ -92,7 +92,7 @@ def running(home: Path) -> Iterator[Showcase]:
             settings = load(environ)
             database = Database(sqlalchemy_url(settings.database_url))
             tenant_id = database.write_now(people_who_sign_in)
-            _, key = database.write_now(tenants.create_key, tenant_id, name="showcase")
+            _, key = database.write_now(tenants.create_key, tenant_id, name="back office")
             with Client(url, key) as api:
                 examples = furnished(api, provider, database, url, hook)
             queries = {"/messages": f"?campaign={examples['/campaigns/']['completed']}"}
@@ -159,9 +159,9 @@ def furnished(
     ago = {sale: 6 * DAY_MS, points: 2 * DAY_MS, doubtful: DAY_MS // 8, paused: DAY_MS}
     database.write_now(move_into_the_past, ago, weekend)
     sending = draft(api, "Christmas opening hours", "we are open until 22:00 until the 23rd.")
-    api.post(f"/api/campaigns/{sending}/enqueue")
-    until(api, sending, lambda told: told["metrics"]["sent"] > 600)
     database.write_now(slow_down)
+    api.post(f"/api/campaigns/{sending}/enqueue")
+    until(api, sending, lambda told: told["metrics"]["sent"] > 200)
     failed = api.get(f"/api/campaigns/{sale}/messages?status=failed&limit=1")["data"][0]["id"]
     sent = api.get(f"/api/campaigns/{sale}/messages?status=sent&limit=1")["data"][0]["id"]
     person = api.get("/api/contacts?limit=1")["data"][0]["id"]
