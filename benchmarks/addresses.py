@@ -25,7 +25,9 @@ class Address:
     """Something to look at."""
 
     path: str
-    part: bool = False
+    route: str
+    """The page's own path, with parameters in braces."""
+    part: bool
     """Htmx asks for it: it is put into a page."""
 
 
@@ -41,16 +43,16 @@ def addresses(installation: Installation, house: House) -> list[Address]:
     if unknown:
         raise WrongRunError(f"no example for {', '.join(unknown)}: benchmarks/addresses.py")
     return [
-        Address(concrete + query, part="after=" in query or "before=" in query or is_part(path))
+        Address(concrete + query, path, "after=" in query or "before=" in query or _is_part(path))
         for path in paths
         for concrete in _concrete(path, examples)
         for query in ("", *queries.get(path, ()))
     ]
 
 
-def is_part(path: str) -> bool:
+def _is_part(path: str) -> bool:
     """Whether a page asks for it by itself."""
-    return path.rpartition("/")[2] in {"now", "live", "lately", "review", "audit"}
+    return path.rpartition("/")[2] in {"now", "hour", "live", "lately", "next", "review", "audit"}
 
 
 def _paths(installation: Installation) -> Iterator[str]:
@@ -84,7 +86,7 @@ def _examples(house: House) -> dict[str, Sequence[object]]:
     return {
         "/": ["no/such/page"],
         "/sign-in/": ["of-nobody"],
-        "/campaigns/": [SENDING, SINGLE_CALLS, OTHERS, SCHEDULED, DRAFT],
+        "/campaigns/": [SENDING, SINGLE_CALLS, OTHERS - 1, SCHEDULED, DRAFT],
         "/messages/": [1, last // 2, last],
         "/contacts/": [1, house.contacts],
         "/contacts/imports/": [1, 150],
@@ -106,7 +108,7 @@ def _queries(house: House) -> dict[str, list[str]]:
     asked += [f"?{number}", f"{large}&{number}", "?number=%2B306999999999", "?number=12"]
     asked += [f"{large}{more}&after={deep}" for more in ("", "&status=sent", "&status=failed")]
     asked += [f"{large}&status=queued&reason=rejected", f"{large}&status=failed&reason=expired"]
-    asked += [f"?after={house.messages}", f"?campaign={OTHERS}"]
+    asked += [f"?after={house.messages}", f"?campaign={OTHERS - 1}"]
     return {
         "/messages": asked,
         "/campaigns": [

@@ -154,7 +154,7 @@ def page(
     elif (status, reason) == (MessageStatus.FAILED, None):
         of_campaign = query.where(messages.c.campaign_id == campaign_id)
         return shown(connection, _failed(of_campaign, limit))
-    elif status == MessageStatus.QUEUED and _mostly_over(connection, campaign_id):
+    elif (status, reason) == (MessageStatus.QUEUED, None) and _mostly_over(connection, campaign_id):
         query = query.where(_of_open_batches(campaign_id)).order_by(_by_id(connection))
     else:
         query = query.where(messages.c.campaign_id == campaign_id)
