@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from paceline.domain.role import Role
+from paceline.storage import users
 from paceline.web.pages import campaigns as campaign_pages
 from paceline.web.visits import Visit
 from tests.acceptance.world import World, world
@@ -229,4 +231,17 @@ async def test_axe_finds_nothing_on_any_page(
         assert found == [], f"{path}: {told(found)}"
         wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{path} is {wide} px too wide"
+    assert complaints.found == []
+
+
+async def test_a_link_from_the_terminal_takes_one_press_of_a_key(
+    here: World, browser: Browser, complaints: Complaints
+) -> None:
+    secret = await here.database.write(users.make_link, here.call.tenant_id, Role.VIEWER)
+    page = await browser.new_page()
+    complaints.listen_to(page)
+    await page.goto(f"{complaints.base}/sign-in/{secret}")
+    await expect(page.get_by_role("button", name="Sign in")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     assert complaints.found == []
