@@ -22,11 +22,34 @@ from tests.postgres import PostgresServer, running_postgres
 hypothesis.settings.register_profile("paceline", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("paceline")
 
+LONGEST = (
+    "test_crash_short.py",
+    "simulation/test_seeds.py",
+    "api/test_fire.py",
+    "docs/test_examples.py",
+    "web/test_browser.py",
+    "cli/test_serve.py",
+    "benchmarks/test_campaign.py",
+    "test_faults_short.py",
+    "engine/test_lifecycle.py",
+    "test_failover_short.py",
+    "simulation/test_replay.py",
+    "cli/test_failures.py",
+    "benchmarks/test_receipts_and_reads.py",
+)
+"""Files that take longest begin first, so that nobody waits for them alone in the end."""
 BROWSER_REQUIRED = os.environ.get("PACELINE_REQUIRE_BROWSER") == "1"
 _OURS = {name for each in VARIABLES.values() for name in each.spellings}
 for _name in list(os.environ):
     if _name.startswith("PACELINE_") or _name.removesuffix("_FILE") in _OURS:
         del os.environ[_name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of ``LONGEST`` before all others, whose order stays."""
+    home = Path(__file__).parent
+    places = {home / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
