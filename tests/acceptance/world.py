@@ -19,11 +19,12 @@ from paceline.cli.serving import add_dashboard
 from paceline.clock import Clock, SystemClock, VirtualClock
 from paceline.engine.rules import Rules
 from paceline.engine.worker import Worker
-from paceline.settings import load, sqlalchemy_url
+from paceline.settings import load
 from paceline.simulator import Simulator, Summary, running, summarise
-from paceline.storage import accounts, audit, migrate, tenants, turns
+from paceline.storage import accounts, audit, tenants, turns
 from paceline.storage.database import Database
 from tests.api.serving import Caller, listening
+from tests.migrated import opened
 
 PATIENCE_S = 60.0
 FAST = {
@@ -149,8 +150,7 @@ async def world(
 ) -> AsyncIterator[World]:
     """A running world; under a virtual clock the worker's loop stands still, see `World.step`."""
     settings = load({"PACELINE_DEFAULT_COUNTRY": "GR", **FAST, **environ})
-    database = Database(sqlalchemy_url(database_url), clock=clock)
-    migrate.upgrade(database)
+    database = opened(database_url, clock)
     simulator = Simulator(seed=1)
     worker = Worker(database, Rules.of(settings), clock or SystemClock())
     app = create_app(database, settings, wake=worker.wake)

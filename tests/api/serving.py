@@ -14,9 +14,10 @@ import uvicorn
 
 from paceline.api.app import create_app
 from paceline.domain.scope import OF_A_TENANT, Scope
-from paceline.settings import Settings, load, sqlalchemy_url
-from paceline.storage import accounts, migrate, tenants
+from paceline.settings import Settings, load
+from paceline.storage import accounts, tenants
 from paceline.storage.database import Database
+from tests.migrated import opened
 
 ACCOUNT = {
     "provider": "mitto",
@@ -104,8 +105,7 @@ class Api:
 
 @asynccontextmanager
 async def serving(database_url: str, **environ: str) -> AsyncIterator[Api]:
-    database = Database(sqlalchemy_url(database_url))
-    migrate.upgrade(database)
+    database = opened(database_url)
     settings = load(
         {
             "PACELINE_DEFAULT_COUNTRY": "GB",

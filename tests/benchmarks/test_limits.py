@@ -74,4 +74,4 @@ def test_workers_share_a_limit_and_the_provider_never_sees_more(monkeypatch):
     assert seen.calls >= 20
     assert seen.largest_of_a_tenant <= 6
     assert seen.largest_of_the_account <= 10
-    assert 0 < seen.share_used <= 1.1
+    assert 0 < seen.share_used <= (seen.windows + 1) / seen.windows  # the last one may be cut

@@ -16,10 +16,11 @@ from paceline.api.context import Context
 from paceline.cli.serving import add_dashboard
 from paceline.domain.role import Role
 from paceline.engine.signing_in import hashed
-from paceline.settings import Settings, load, sqlalchemy_url
-from paceline.storage import accounts, migrate, tenants, users
+from paceline.settings import Settings, load
+from paceline.storage import accounts, tenants, users
 from paceline.storage.database import Database
 from tests.api.serving import ACCOUNT, listening
+from tests.migrated import opened
 
 PASSWORD = "correct horse battery"
 
@@ -108,8 +109,7 @@ class House:
 async def house(
     database_url: str, *, worker_state: Callable[[], str | None] | None = None, **environ: str
 ) -> AsyncIterator[House]:
-    database = Database(sqlalchemy_url(database_url))
-    migrate.upgrade(database)
+    database = opened(database_url)
     settings = load(
         {"PACELINE_DEFAULT_COUNTRY": "GB", "PACELINE_SECRET": "a secret of the house", **environ}
     )
