@@ -152,7 +152,12 @@ function onClick(event) {
 document.addEventListener("click", onClick);
 // Before htmx looks at the page, which it does when all of it is there.
 if (window.htmx) htmx.createEventSource = openStream;
-document.addEventListener("DOMContentLoaded", () => drawCharts(document));
+document.addEventListener("DOMContentLoaded", () => {
+  drawCharts(document);
+  // On a narrow screen not all of the navigation is to be seen.
+  const nav = document.querySelector(".side ul"), here = nav?.querySelector("[aria-current]");
+  if (here) nav.scrollLeft = here.offsetLeft - nav.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
+});
 document.addEventListener("visibilitychange", restOrGoOn);
 document.addEventListener("keydown", onKey);
 document.addEventListener("change", onPick, true);
