@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 from paceline.settings import VARIABLES
+from tests.migrated import opened
 from tests.postgres import PostgresServer, running_postgres
 
 hypothesis.settings.register_profile("paceline", deadline=None, print_blob=True)
@@ -83,18 +84,43 @@ def create_database(postgres_server: PostgresServer) -> Iterator[Callable[..., s
         postgres_server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """A database with the schema and nothing else; to copy it takes a third of the migrations."""
+    url = postgres_server.create_database()
+    opened(url).close()
+    return url
+
+
 @pytest.fixture
-def postgres_url(create_database: Callable[..., str]) -> str:
+def postgres_url(create_database: Callable[..., str], migrated_template: str) -> str:
+    """The URL of a PostgreSQL database of this test's own, which has the schema."""
+    return create_database(migrated_template)
+
+
+@pytest.fixture
+def empty_postgres_url(create_database: Callable[..., str]) -> str:
     """The URL of an empty PostgreSQL database of this test's own."""
     return create_database()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of this test's own; the test runs once for each kind."""
+    """The URL of a database of this test's own, of SQLite none yet, of PostgreSQL one that has the
+    schema; the test runs once for each kind.
+    """
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/paceline.db"
     url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of this test's own; the test runs once for each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/paceline.db"
+    url: str = request.getfixturevalue("empty_postgres_url")
     return url
 
 

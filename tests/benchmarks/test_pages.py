@@ -17,7 +17,7 @@ from paceline.storage.database import Database
 
 
 def test_all_pages_are_timed_and_the_reads_of_viewers_counted():
-    sizes = Sizes(messages=2_000, reads=1, watch_s=0.5, viewers=(2,))
+    sizes = Sizes(messages=2_000, reads=1, watch_s=2.0, viewers=(2,))
     figures = pages.measure("sqlite", sizes)
     routes = {each.route for each in figures.pages}
     assert routes >= {"/", "/campaigns/{id:int}", "/messages", "/messages/{id:int}", "/queue/now"}

@@ -224,10 +224,10 @@ def test_a_schema_of_another_version(
     assert found[code].exit_code == ExitCode.CONFIGURATION
 
 
-def test_a_database_that_belongs_to_other_software(environ: dict[str, str]) -> None:
-    with opened(environ["DATABASE_URL"]) as theirs:
+def test_a_database_that_belongs_to_other_software(empty_database_url: str) -> None:
+    with opened(empty_database_url) as theirs:
         change(theirs, "CREATE TABLE songs (id INTEGER)")
-    found = wrong(environ)
+    found = wrong({"DATABASE_URL": empty_database_url, **REACHABLE})
     assert set(found) == {"schema_foreign"}
     assert "DATABASE_URL" in found["schema_foreign"].mend
 

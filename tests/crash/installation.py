@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from paceline.settings import sqlalchemy_url
 from paceline.storage import migrate, tenants
 from paceline.storage.database import Database
+from tests import command_line
 from tests.postgres import running_postgres
 
 PATIENCE_S = 120.0
@@ -96,15 +97,7 @@ class Installation:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "paceline", *words],
-            env=self.environ,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
+        return command_line.paceline(words, self.environ, cwd=self.home, timeout_s=PATIENCE_S)
 
     def paceline(self, *words: str, expect: int = 0) -> str:
         """Run a command to its end; return what it printed."""

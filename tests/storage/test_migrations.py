@@ -33,8 +33,8 @@ OLD_ROWS = [
 
 
 @pytest.fixture
-def empty(database_url):
-    database = Database(sqlalchemy_url(database_url))
+def empty(empty_database_url):
+    database = Database(sqlalchemy_url(empty_database_url))
     yield database
     database.close()
 
