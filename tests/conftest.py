@@ -18,7 +18,7 @@ import structlog
 
 from paceline.settings import VARIABLES
 from tests.migrated import opened
-from tests.postgres import PostgresServer, running_postgres
+from tests.postgres import SMALL, PostgresServer, running_postgres
 
 hypothesis.settings.register_profile("paceline", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("paceline")
@@ -39,6 +39,8 @@ LONGEST = (
     "benchmarks/test_receipts_and_reads.py",
 )
 """Files that take longest begin first, so that nobody waits for them alone in the end."""
+_IN_MEMORY = Path("/dev/shm")
+_ROOM = 3 * 2**30
 BROWSER_REQUIRED = os.environ.get("PACELINE_REQUIRE_BROWSER") == "1"
 _OURS = {name for each in VARIABLES.values() for name in each.spellings}
 for _name in list(os.environ):
@@ -65,8 +67,13 @@ def _no_leaked_event_loop() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """One PostgreSQL for the whole session, as durable as in production."""
-    with running_postgres() as server:
+    """One PostgreSQL for the whole session, in memory where there is room for it: most tests have
+    a database of their own, and its thousand files cost a disk more than the tests do.
+    """
+    within = (
+        _IN_MEMORY if _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > _ROOM else None
+    )
+    with running_postgres({**SMALL, "max_wal_size": "64MB"}, within=within) as server:
         yield server
 
 
