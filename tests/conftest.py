@@ -39,7 +39,7 @@ LONGEST = (
     "benchmarks/test_receipts_and_reads.py",
 )
 """Files that take longest begin first, so that nobody waits for them alone in the end."""
-_IN_MEMORY = Path("/dev/shm")
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - for a folder with a name of its own
 _ROOM = 3 * 2**30
 BROWSER_REQUIRED = os.environ.get("PACELINE_REQUIRE_BROWSER") == "1"
 _OURS = {name for each in VARIABLES.values() for name in each.spellings}
