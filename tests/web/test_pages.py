@@ -126,3 +126,12 @@ async def test_a_limit_is_changed_from_the_page_and_what_is_wrong_is_said(home: 
     assert wrong.status == 422
     assert "rate_max" in wrong.text
     assert "rate_window_ms" in wrong.text
+
+
+async def test_a_decision_about_a_single_message_that_is_none_changes_nothing(home: House) -> None:
+    async with home.reader(role=Role.SENDER) as ana:
+        sent = await home.context.orders.send(ana.tenant_id, to="+306912345678", text="Hello")
+        for form in ({}, {"action": "eat"}):
+            answer = await ana.post(f"/messages/{sent.id}/unconfirmed", form)
+            assert answer.status == 422
+            assert "must be one of" in answer.text

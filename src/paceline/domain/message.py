@@ -102,6 +102,13 @@ class BatchStatus(StrEnum):
     """Its campaign was cancelled before it was sent. Final."""
 
 
+UNFINISHED = (
+    BatchStatus.QUEUED,
+    BatchStatus.RESERVED,
+    BatchStatus.SUBMITTING,
+    BatchStatus.UNCONFIRMED,
+)
+"""The states of a batch that something is still to become of."""
 _B = BatchStatus
 BATCH_TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
     # Straight to unconfirmed: in doubt since an earlier try, and cancelled or out of tries now.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from paceline.domain.errors import ConflictError, InvalidInputError, PacelineError
+from paceline.engine.drafts import MAX_NAME
 from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.imports import Imported, Reading, import_contacts
 from paceline.storage import lists
@@ -15,7 +16,6 @@ from paceline.storage.database import AnyRow, Database
 
 LIST_NAME = "list_name"
 """The field with the name of the list."""
-_MAX_NAME = 200
 _FROM_FILE = 190
 """Characters of a file's name that become a list's; a number may follow."""
 _NAMES = 1_000
@@ -73,8 +73,8 @@ async def import_as_list(
 
 
 async def _new_list(database: Database, tenant_id: int, wanted: str, file: str) -> AnyRow:
-    if len(wanted) > _MAX_NAME:
-        raise InvalidInputError.of(LIST_NAME, f"is longer than {_MAX_NAME} characters")
+    if len(wanted) > MAX_NAME:
+        raise InvalidInputError.of(LIST_NAME, f"is longer than {MAX_NAME} characters")
     if wanted:
         try:
             return await database.write(lists.create, tenant_id, name=wanted)

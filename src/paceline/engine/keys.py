@@ -15,7 +15,7 @@ from paceline.storage.database import AnyRow, now
 GRACE_S = 86_400
 """How long a rotated key is good for beside its successor."""
 LONGEST_GRACE_S = 90 * 86_400
-_LONGEST_NAME = 100
+LONGEST_NAME = 100
 _LATEST_END = 253_370_764_800_000
 """The year 9999, after which times cannot be written."""
 
@@ -63,8 +63,8 @@ def create(
     """
     tenants.get(connection, tenant_id)
     name = new.name.strip()
-    if not 0 < len(name) <= _LONGEST_NAME:
-        raise InvalidInputError.of("name", f"must have 1 to {_LONGEST_NAME} characters")
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise InvalidInputError.of("name", f"must have 1 to {LONGEST_NAME} characters")
     usual = OF_A_TEST_KEY if new.test else OF_A_TENANT
     scopes = read_scopes(usual if new.scopes is None else new.scopes, test=new.test)
     giver.may_give(scopes)

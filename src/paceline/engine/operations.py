@@ -18,7 +18,6 @@ from paceline.storage import accounts, audit_log, inbound_numbers, tenants
 from paceline.storage.database import AnyRow
 from paceline.storage.sealing import Sealer
 
-_LONGEST_NAME = 100
 _LOGGED = frozenset({"rate_max", "rate_window_ms", "server_error"})
 """Columns whose values the audit log repeats; of the others it says that they changed."""
 
@@ -112,7 +111,7 @@ def add_account(
         if column != "name" and not (column in optional and value is None)
     }
     present = _columns(known) if known is not None else {"options": {}}
-    problems = [*_name_problems(name), *_problems(connection, {**present, **values})]
+    problems = [*name_problems(name), *_problems(connection, {**present, **values})]
     if problems:
         raise InvalidInputError("The traffic account cannot be added.", tuple(problems))
     if known is None and new.server_error is None:
@@ -204,11 +203,6 @@ def take_number(connection: Connection, account_id: int, number: str, *, actor: 
     """
     tenant_id = inbound_numbers.remove(connection, account_id, number)
     _log_number(connection, "number.remove", account_id, tenant_id, actor)
-
-
-def _name_problems(name: str) -> Iterator[Problem]:
-    if not 0 < len(name) <= _LONGEST_NAME:
-        yield Problem("name", f"must have 1 to {_LONGEST_NAME} characters")
 
 
 def _problems(connection: Connection, values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -26,7 +26,7 @@ _BOTH_OR_NEITHER = (("quiet_from", "quiet_until"), ("frequency_max", "frequency_
 
 
 def name_problems(name: str) -> Iterator[Problem]:
-    """What is wrong with the name of a tenant."""
+    """What is wrong with the name of a tenant, or of a traffic account."""
     if not 0 < len(name) <= _LONGEST_NAME:
         yield Problem("name", f"must have 1 to {_LONGEST_NAME} characters")
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from paceline.domain.campaign import CampaignStatus
-from paceline.domain.message import BatchStatus
+from paceline.domain.message import UNFINISHED, BatchStatus
 from paceline.storage import doubt
 from paceline.storage.batches import queued
 from paceline.storage.database import AnyRow, now
@@ -211,14 +211,8 @@ _UNCONFIRMED = (
         _IS_UNCONFIRMED,
     ),
 )
-_OPEN = (
-    BatchStatus.QUEUED,
-    BatchStatus.RESERVED,
-    BatchStatus.SUBMITTING,
-    BatchStatus.UNCONFIRMED,
-)
 _SINGLES_IN_DOUBT = select(func.count()).where(  # each is a batch of its own
-    batches.c.campaign_id.is_(None), batches.c.status.in_(_OPEN), batches.c.in_doubt
+    batches.c.campaign_id.is_(None), batches.c.status.in_(UNFINISHED), batches.c.in_doubt
 )
 _RECEIPTS = select(func.count()).select_from(receipts)
 _ERRORS = (

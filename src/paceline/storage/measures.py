@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Limit, Window
-from paceline.domain.message import BatchStatus
+from paceline.domain.message import UNFINISHED, BatchStatus
 from paceline.storage.database import AnyRow, now
 from paceline.storage.limits import Pacing, limit_of
 from paceline.storage.schema import (
@@ -26,14 +26,6 @@ from paceline.storage.schema import (
     tenants,
     traffic_accounts,
 )
-
-OPEN = (
-    BatchStatus.QUEUED,
-    BatchStatus.RESERVED,
-    BatchStatus.SUBMITTING,
-    BatchStatus.UNCONFIRMED,
-)
-"""The states of a batch that is not finished; ``Measures.batches`` counts each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +65,7 @@ def measure(connection: Connection, pacing: Pacing) -> Measures:
     in_doubt = sum(connection.execute(each).scalar_one() for each in _IN_DOUBT)
     by_status = _by_status(connection, _CAMPAIGNS)
     return Measures(
-        batches={status: leased.get(status, 0) for status in OPEN}
+        batches={status: leased.get(status, 0) for status in UNFINISHED}
         | {BatchStatus.QUEUED: queued, BatchStatus.UNCONFIRMED: unconfirmed},
         campaigns={status: by_status.get(status, 0) for status in CampaignStatus},
         oldest_queued_ms=0 if oldest is None else max(at - oldest, 0),
@@ -130,7 +122,7 @@ _UNCONFIRMED_BATCHES = tuple(
 _IN_DOUBT = (
     select(func.coalesce(func.sum(campaigns.c.unconfirmed), 0)),
     select(func.count()).where(  # a single message is a batch of its own
-        _SINGLE, batches.c.status.in_(OPEN), batches.c.in_doubt
+        _SINGLE, batches.c.status.in_(UNFINISHED), batches.c.in_doubt
     ),
 )
 _CAMPAIGNS = select(campaigns.c.status, func.count().label("n")).group_by(campaigns.c.status)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from paceline.domain import zones
 from paceline.domain.errors import NotFoundError
-from paceline.domain.message import BatchStatus, MessageStatus, Reason
+from paceline.domain.message import UNFINISHED, BatchStatus, MessageStatus, Reason
 from paceline.domain.phone import region_of
 from paceline.storage import suppressions
 from paceline.storage.among import among_those
@@ -186,7 +186,7 @@ def _mostly_over(connection: Connection, campaign_id: int) -> bool:
 def _of_open_batches(campaign_id: int) -> ColumnElement[Any]:
     """What is queued is in a batch that is not finished."""
     their_batches = select(batches.c.id).where(
-        batches.c.campaign_id == campaign_id, batches.c.status.in_(_OPEN)
+        batches.c.campaign_id == campaign_id, batches.c.status.in_(UNFINISHED)
     )
     return among_those(messages.c.batch_id, their_batches)
 
@@ -239,12 +239,6 @@ def shown(connection: Connection, chosen: Select[Any]) -> list[AnyRow]:
     return list(connection.execute(query))
 
 
-_OPEN = (
-    BatchStatus.QUEUED,
-    BatchStatus.RESERVED,
-    BatchStatus.SUBMITTING,
-    BatchStatus.UNCONFIRMED,
-)
 _OPT_OUTS = select(tenants.c.opt_outs).where(tenants.c.id == bindparam("tenant"))
 _INDEXED_ID = (
     select(func.max(provider_messages.c.attempt_id))

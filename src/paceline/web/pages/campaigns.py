@@ -27,7 +27,6 @@ from paceline.engine.readings import Readings
 from paceline.engine.watched import Seen
 from paceline.storage import campaigns, watching
 from paceline.storage.database import AnyRow, DatabaseUnreachableError
-from paceline.storage.doubt import Decision
 from paceline.storage.watching import Throughput
 from paceline.web.pages import fields
 from paceline.web.pages.live import Live
@@ -153,10 +152,8 @@ class _Campaigns:
         )
 
     async def decide(self, visit: Visit) -> Response:
-        wanted = (await visit.form()).get("action", "")
-        if wanted not in set(Decision):
-            raise InvalidInputError.of("action", f"must be one of {', '.join(Decision)}")
-        return await self._ordered(visit, visit.orders.decide(*_which(visit), Decision(wanted)))
+        decision = fields.decision(await visit.form())
+        return await self._ordered(visit, visit.orders.decide(*_which(visit), decision))
 
     async def speed(self, visit: Visit) -> Response:
         """Change how fast it goes and in which hours."""

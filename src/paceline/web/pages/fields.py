@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from paceline.domain import phone
 from paceline.domain.errors import InvalidInputError
 from paceline.domain.segment import LARGEST_ID
+from paceline.engine.drafts import MAX_NAME
 from paceline.settings import Settings
+from paceline.storage.doubt import Decision
 
-MAX_NAME = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -34,6 +35,18 @@ def name(form: Mapping[str, str], field: str = "name", *, most: int = MAX_NAME) 
     if _CONTROL.search(written):
         raise InvalidInputError.of(field, "contains a control character")
     return written
+
+
+def decision(form: Mapping[str, str]) -> Decision:
+    """What is decided about what is unconfirmed.
+
+    Raises:
+        InvalidInputError: nothing is.
+    """
+    wanted = form.get("action", "")
+    if wanted not in set(Decision):
+        raise InvalidInputError.of("action", f"must be one of {', '.join(Decision)}")
+    return Decision(wanted)
 
 
 def printable(written: str) -> str:

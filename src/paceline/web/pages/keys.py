@@ -14,7 +14,7 @@ from paceline.domain.errors import InvalidInputError, PacelineError
 from paceline.domain.role import Role
 from paceline.domain.scope import OF_A_ROLE, Scope, ScopeMissingError
 from paceline.engine import keys
-from paceline.engine.keys import Giver, NewKey
+from paceline.engine.keys import LONGEST_NAME, Giver, NewKey
 from paceline.engine.schedule import moment
 from paceline.storage import tenants
 from paceline.storage.database import AnyRow, now
@@ -23,7 +23,6 @@ from paceline.web.site import Site, status_of
 from paceline.web.visits import Visit
 
 _PAGE = 100
-_LONGEST_NAME = 100
 GRACES_S = (86_400, 0, 3_600, 7 * 86_400)
 """For how long a key that is renewed goes on opening; the usual one first."""
 
@@ -121,7 +120,7 @@ def _described(form: Mapping[str, str], timezone: str) -> NewKey:
     """The key that a form describes; a day ends it when it begins in the tenant's time zone."""
     day = form.get("expires", "").strip()
     return NewKey(
-        name=fields.name(form, most=_LONGEST_NAME),
+        name=fields.name(form, most=LONGEST_NAME),
         scopes=[scope for scope in Scope if f"scope:{scope}" in form],
         expires_at=moment(f"{day}T00:00", timezone, where="expires") if day else None,
         test="test" in form,

@@ -17,7 +17,6 @@ from paceline.domain.role import Role
 from paceline.engine.rendering import exact_text
 from paceline.storage import campaigns, messages, watching
 from paceline.storage.database import AnyRow
-from paceline.storage.doubt import Decision
 from paceline.web.pages import fields
 from paceline.web.site import Site
 from paceline.web.visits import Visit
@@ -117,9 +116,9 @@ class _Messages:
 
     async def decide(self, visit: Visit) -> Response:
         """About a single message that is unconfirmed."""
-        form = await visit.form()
+        decision = fields.decision(await visit.form())
         message_id = visit.request.path_params["id"]
-        await visit.orders.decide_single(visit.who.tenant_id, message_id, Decision(form["action"]))
+        await visit.orders.decide_single(visit.who.tenant_id, message_id, decision)
         return visit.to(f"/messages/{message_id}")
 
     def _text(self, row: AnyRow) -> str:
