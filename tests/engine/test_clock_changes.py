@@ -108,3 +108,29 @@ async def test_after_an_outage_that_outlasts_start_by_a_campaign_fails_and_says_
     assert (late.status, in_time.status, whenever.status) == ("failed", "sending", "sending")
     assert late.error is not None
     assert "had to start by 2027-03-02T16:00:00.000Z" in late.error
+
+
+async def test_who_takes_a_campaign_off_the_schedule_or_moves_it_at_the_last_moment_is_heeded(
+    database: Database, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several are due at once, and the first one takes its time to start."""
+    settings = load({})
+    orders = Orders(database, settings, wake=lambda: None)
+    chores = Chores(database, Rules.of(settings), clock, wake=lambda: None, at_rest=lambda: True)
+    tenant = database.write_now(tenants.keep, "acme").id
+    database.write_now(contacts.create, tenant, phone="+306912345678")
+    new = NewCampaign(name="n", text="t", scheduled_at="2027-03-01T01:00Z")
+    first, taken_off, moved = [
+        (await orders.create_campaign(tenant, new)).campaign.id for _ in range(3)
+    ]
+    clock.advance(3600)
+    due = database.read_now(campaigns_table.due)
+    assert sorted(due) == [first, taken_off, moved]
+    await orders.unschedule(tenant, taken_off)
+    await orders.schedule(tenant, moved, "2027-03-02T01:00Z")
+    monkeypatch.setattr(campaigns_table, "due", lambda _: due)
+    await chores.start_due_campaigns()
+    status = [
+        (await orders.campaign(tenant, each)).campaign.status for each in (first, taken_off, moved)
+    ]
+    assert status == ["sending", "draft", "scheduled"]

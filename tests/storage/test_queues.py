@@ -31,7 +31,9 @@ def of_a_known_provider(world: World) -> None:
 
 
 async def estimate(world: World, campaign: int) -> Estimate:
-    return await previewing.estimate(world.database, RULES, world.acme, campaign)
+    return await previewing.estimate(
+        world.database, RULES, world.acme, campaign, whole=world.database
+    )
 
 
 def test_it_has_what_each_tenant_has_queued_and_nothing_that_is_not_sent(world: World) -> None:
@@ -147,7 +149,9 @@ async def test_a_campaigns_own_speed_without_a_window_is_by_the_second(world: Wo
     world.contacts(6)
     quick = replace(RULES, pacing=replace(RULES.pacing, account=Limit(1000, 1000, 0)))
     campaign = world.draft(rate_max=1)
-    found = await previewing.estimate(world.database, quick, world.acme, campaign)
+    found = await previewing.estimate(
+        world.database, quick, world.acme, campaign, whole=world.database
+    )
     assert found.eta is not None
     assert (found.eta.bound, found.eta.calls) == (Bound.CAMPAIGN_LIMIT, 3)
     assert found.eta.ms == 2_000 + CALL_MS

@@ -28,6 +28,7 @@ from paceline.domain.errors import (
 from paceline.domain.hours import DAY_MS
 from paceline.domain.message import BatchStatus
 from paceline.domain.outcome import Answered, NoAnswer, NotSent, Rejection
+from paceline.domain.role import Role
 from paceline.domain.verdict import Policy
 from paceline.storage import (
     accounts,
@@ -43,10 +44,11 @@ from paceline.storage import (
     suppressions,
     tenants,
     turns,
+    users,
 )
 from paceline.storage.batches import Attempt
 from paceline.storage.launches import LaunchStoppedError
-from paceline.storage.schema import batches
+from paceline.storage.schema import batches, contacts
 from paceline.storage.wishes import Gone, Lost, Stale, TooOften, Untimely, Wish
 from tests.storage.world import LEASE_MS, PACING, World
 
@@ -539,3 +541,25 @@ def test_a_list_is_not_deleted_beside_a_filter_that_names_it(world, race):
         race.until_blocked(drafted)
     with pytest.raises(InvalidInputError):
         drafted.result(PATIENCE_S)
+
+
+def test_a_list_that_is_being_filled_is_not_removed_as_empty(world, race):
+    made = world.write(lists.create, world.acme, name="import")
+    world.contacts(1)
+    [contact] = world.rows(contacts)
+    with race.held(lists.add, world.acme, made.id, [contact.id]):
+        removed = race.run(lists.remove_empty, world.acme, made.id)
+        race.until_blocked(removed)
+    removed.result(PATIENCE_S)
+    assert world.read(lists.get, world.acme, made.id).contacts == 1
+    other = world.write(lists.create, world.acme, name="empty")
+    world.write(lists.remove_empty, world.acme, other.id)
+    assert [each.id for each in world.read(lists.page, world.acme)] == [made.id]
+
+
+def test_a_password_that_is_looked_at_to_be_changed_is_nobody_elses_to_change(world, race):
+    made = world.write(users.add, world.acme, login="ana", password="old", role=Role.SENDER)
+    with race.held(users.held, world.acme, made.id):
+        reset = race.run(users.change, world.acme, made.id, {"password": "reset"})
+        race.until_blocked(reset)
+    assert reset.result(PATIENCE_S).password == "reset"

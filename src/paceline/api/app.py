@@ -161,7 +161,9 @@ def _context(
     campaigns_watched = watched(orders)
     sealer = sealer_of(settings)
     erased = ErasedNumbers(lambda: sealer)
-    return Context(database, settings, sealer, orders, campaigns_watched, erased, worker_state)
+    return Context(
+        database, database, settings, sealer, orders, campaigns_watched, erased, worker_state
+    )
 
 
 def _observable(app: FastAPI, context: Context) -> FastAPI:

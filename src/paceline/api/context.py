@@ -66,6 +66,10 @@ class Context:
     """What one application works with, at ``app.state.context``; a request has its own."""
 
     database: Database
+    whole_database: Database
+    """Where all tenants' rows are, for what depends on others and tells nothing of them; a
+    request's ``database`` may show one tenant only.
+    """
     settings: Settings
     sealer: Sealer
     orders: Orders
@@ -74,10 +78,6 @@ class Context:
     worker_state: Callable[[], str | None] | None
     """What is wrong with the worker of this process; None while it is well."""
     parts_known: PartsKnown = field(default_factory=PartsKnown)
-    whole_database: Database | None = None
-    """Of a request whose ``database`` shows one tenant only: where all tenants' rows are, for what
-    depends on others and tells nothing of them.
-    """
 
     def of(self, caller: Caller) -> Self:
         """As ``caller`` may have it: orders are given in its name, and its transactions see its
@@ -85,7 +85,7 @@ class Context:
         """
         database = self.database if caller.admin else self.database.of_tenant(caller.tenant_id)
         orders = self.orders.by(caller.actor, test=caller.test, database=database)
-        return replace(self, database=database, orders=orders, whole_database=self.database)
+        return replace(self, database=database, orders=orders)
 
 
 def context_of(request: Request) -> Context:

@@ -76,7 +76,8 @@ def estimate(
     with session() as here:
         tenant = here.tenant(tenant_name)
         rules = Rules.of(here.settings)
-        found = asyncio.run(previewing.estimate(here.database, rules, tenant.id, campaign_id))
+        whole = here.database
+        found = asyncio.run(previewing.estimate(whole, rules, tenant.id, campaign_id, whole=whole))
     document = previews.Estimate.of(found).model_dump(mode="json")
     if as_json:
         say_json(document)

@@ -60,6 +60,8 @@ TRANSITIONS: dict[CampaignVerb, tuple[frozenset[CampaignStatus], CampaignStatus]
 """Verb → (statuses it may start from, status it leads to). There are no other transitions."""
 
 FINAL = frozenset({_S.COMPLETED, _S.CANCELLED, _S.FAILED})
+MAY_DOUBT = (_S.SENDING, _S.PAUSED, _S.CANCELLED)
+"""Where a campaign may have messages in doubt; it is completed only when there are none."""
 
 
 def allowed_from(verb: CampaignVerb) -> tuple[CampaignStatus, ...]:

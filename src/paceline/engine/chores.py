@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from sqlalchemy import Connection
 
@@ -103,25 +102,34 @@ class Chores:
     async def start_due_campaigns(self) -> None:
         for campaign_id in await self.database.read(campaigns.due):
             try:
-                launched = await self.database.write(self._start, campaign_id)
-                log.info("campaign_started", campaign_id=campaign_id, created=launched.created)
-            except (EmptyAudienceError, TooLateError) as error:
-                await self._fail(campaign_id, str(error))
-                log.warning("campaign_failed", campaign_id=campaign_id, error=str(error))
+                became = await self.database.write(self._start, campaign_id)
             except (WrongStateError, NotFoundError):
                 continue  # somebody else was there first
+            if became is None:
+                continue
+            if isinstance(became, Launched):
+                log.info("campaign_started", campaign_id=campaign_id, created=became.created)
+            else:
+                log.warning("campaign_failed", campaign_id=campaign_id, error=str(became))
             self._wake()
 
-    async def _fail(self, campaign_id: int, why: str) -> None:
-        with suppress(WrongStateError, NotFoundError):  # somebody else was there first
-            await self.database.write(campaigns.fail, campaign_id, why)
-
-    def _start(self, connection: Connection, campaign_id: int) -> Launched:
-        launches.lock_to_start(connection, None, campaign_id)
+    def _start(
+        self, connection: Connection, campaign_id: int
+    ) -> Launched | EmptyAudienceError | TooLateError | None:
+        """Start a campaign whose time has come, or fail it for what is returned. None: since it was
+        found, somebody has taken it off the schedule or given it another time.
+        """
+        campaign = launches.lock_to_start(connection, None, campaign_id)
+        if not campaigns.is_due(connection, campaign):
+            return None
         batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
-        return launches.start(
-            connection, None, campaign_id, batch_size=batch_size, chunk=self.rules.launch_chunk
-        )
+        try:
+            return launches.start(
+                connection, None, campaign_id, batch_size=batch_size, chunk=self.rules.launch_chunk
+            )
+        except (EmptyAudienceError, TooLateError) as error:  # nothing has been written yet
+            campaigns.fail(connection, campaign_id, str(error))
+            return error
 
     async def launch(self) -> None:
         for campaign_id in await self.database.read(launches.under_way):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -139,9 +140,9 @@ def text_for(
     return _frozen(text, public_url)
 
 
-def as_written(text: str, public_url: str | None) -> str:
-    """A frozen text as somebody wrote it."""
-    return text.replace(_link(public_url, f"{{{{{TOKEN}}}}}"), f"{{{{{LINK}}}}}")
+def as_written(text: str) -> str:
+    """A frozen text as somebody wrote it, whatever the public address was then."""
+    return _FROZEN_LINK.sub(f"{{{{{LINK}}}}}", text)
 
 
 def account_for(
@@ -219,6 +220,11 @@ def _text_problems(
 
 def _frozen(text: str, public_url: str | None) -> str:
     return written_out(text, LINK, _link(public_url, f"{{{{{TOKEN}}}}}"))
+
+
+_FROZEN_LINK = re.compile(
+    rf"(?:https?://[^\s{{}}]+?)?{re.escape(opt_out_link.PATH)}\{{\{{{TOKEN}\}}\}}"
+)
 
 
 def _link(public_url: str | None, token: str) -> str:

@@ -11,6 +11,7 @@ from paceline.domain.errors import ConflictError, InvalidInputError, PacelineErr
 from paceline.engine.drafts import MAX_NAME
 from paceline.engine.erased_numbers import ErasedNumbers
 from paceline.engine.imports import Imported, Reading, import_contacts
+from paceline.engine.new_lists import gone_if_it_stays_empty
 from paceline.storage import lists
 from paceline.storage.database import AnyRow, Database
 
@@ -55,7 +56,7 @@ async def import_as_list(
         InvalidInputError: the file cannot be used, or there is a list of this name.
     """
     made = await _new_list(database, tenant_id, list_name.strip(), reading.name)
-    try:
+    async with gone_if_it_stays_empty(database, tenant_id, made.id):
         imported = await import_contacts(
             database,
             tenant_id,
@@ -65,10 +66,6 @@ async def import_as_list(
             erased_numbers=erased_numbers,
             actor=actor,
         )
-    except BaseException:
-        with suppress(PacelineError):
-            await database.write(lists.remove, tenant_id, made.id)
-        raise
     return FileAudience(made.id, made.name, imported)
 
 

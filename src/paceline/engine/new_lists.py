@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from sqlalchemy import Connection
-
 from paceline.domain.errors import ConflictError, NotFoundError
 from paceline.storage import lists
 from paceline.storage.database import Database, DatabaseUnreachableError
@@ -21,15 +19,20 @@ async def new_list(database: Database, tenant_id: int, name: str) -> AsyncIterat
         ConflictError: the tenant has a list of this name.
     """
     made = await database.write(lists.create, tenant_id, name=name)
-    try:
+    async with gone_if_it_stays_empty(database, tenant_id, made.id):
         yield made.id
+
+
+@asynccontextmanager
+async def gone_if_it_stays_empty(
+    database: Database, tenant_id: int, list_id: int
+) -> AsyncIterator[None]:
+    """Remove a new list if what is to fill it fails before it has put anything there. Somebody else
+    may have taken it away, or made use of it, meanwhile.
+    """
+    try:
+        yield
     except BaseException:
-        # Somebody may have taken it away, or made use of it, meanwhile.
         with suppress(NotFoundError, ConflictError, DatabaseUnreachableError):
-            await asyncio.shield(database.write(_remove_empty, tenant_id, made.id))
+            await asyncio.shield(database.write(lists.remove_empty, tenant_id, list_id))
         raise
-
-
-def _remove_empty(connection: Connection, tenant_id: int, list_id: int) -> None:
-    if lists.get(connection, tenant_id, list_id).contacts == 0:
-        lists.remove(connection, tenant_id, list_id)

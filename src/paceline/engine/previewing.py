@@ -119,7 +119,7 @@ async def estimate(
     tenant_id: int,
     campaign_id: int,
     *,
-    whole: Database | None = None,
+    whole: Database,
 ) -> Estimate:
     """What a draft or scheduled campaign would cost and how long it would take, starting now.
 
@@ -128,8 +128,8 @@ async def estimate(
         rules: of the installation.
         tenant_id: whose it is.
         campaign_id: a draft or scheduled.
-        whole: where the queues of other tenants on its account are to be seen as well, if
-            ``database`` is confined to the tenant. Of them no more than a duration is told.
+        whole: the same, not confined to the tenant: the queues of others on its account count.
+            Of them no more than a duration is told.
 
     Raises:
         NotFoundError: this tenant has no such campaign.
@@ -143,7 +143,7 @@ async def estimate(
             "Its report has its figures."
         )
     reach = await _reach(database, campaign, text_with_empty_token(campaign.text))
-    queue = await (whole or database).read(queues.of_account, campaign.account_id, tenant_id)
+    queue = await whole.read(queues.of_account, campaign.account_id, tenant_id)
     held = queue.account.held_why if queue.account.held_at is not None else None
     calls = _calls(queue, rules, reach.recipients)
     found = None if held or not calls else _eta(queue, rules, campaign, calls)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection
 
 from paceline.domain import parts, plain
@@ -16,13 +15,13 @@ from paceline.domain.plain import UnicodeCharacter
 from paceline.domain.reach import Recipient
 from paceline.engine.drafts import text_for
 from paceline.engine.previewing import text_with_empty_token
+from paceline.engine.rendering import values_of
 from paceline.settings import Settings
 from paceline.storage import audience, launches, lists, segments
 from paceline.storage.audience import Counted
 from paceline.storage.database import AnyRow, Database, now
 from paceline.storage.schema import campaigns
 
-_VALUES = msgspec.json.Decoder(dict[str, str | None])
 _LOOKED_AT = 5_000
 """Contacts among which the first recipient is looked for."""
 
@@ -89,8 +88,7 @@ async def sample(
         rows, _, _ = launches.people(connection, draft, after=0, limit=_LOOKED_AT)
         template = text_with_empty_token(frozen)
         first = rows[0] if rows else None
-        values = _VALUES.decode(first.merge_values) if first and first.merge_values else {}
-        exact = template.render(values)
+        exact = template.render(values_of(first.merge_values if first else None))
         return Sample(
             None if first is None else Recipient(first.contact_id, first.phone, exact),
             exact,

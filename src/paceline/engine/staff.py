@@ -98,7 +98,7 @@ async def change_own_password(
     kept = await asyncio.to_thread(hashed, new)
 
     def carry_out(connection: Connection) -> str:
-        if users.get(connection, by.tenant_id, proven.id).password != proven.password:
+        if users.held(connection, by.tenant_id, proven.id).password != proven.password:
             raise WrongPasswordError
         users.change(connection, by.tenant_id, proven.id, {"password": kept})
         _log(connection, by, "user.password", proven.id)

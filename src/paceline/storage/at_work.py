@@ -19,8 +19,8 @@ from sqlalchemy import (
     select,
 )
 
-from paceline.domain.campaign import CampaignStatus
-from paceline.domain.message import UNFINISHED, BatchStatus
+from paceline.domain.campaign import MAY_DOUBT, CampaignStatus
+from paceline.domain.message import BatchStatus
 from paceline.storage import doubt
 from paceline.storage.batches import queued
 from paceline.storage.database import AnyRow, now
@@ -97,11 +97,11 @@ def queue(connection: Connection, tenant_id: int | None) -> Queue:
     doubtful = [connection.execute(_whose(each, tenant_id)).one() for each in _UNCONFIRMED]
     places[Place.UNCONFIRMED] = Here(*(sum(column) for column in zip(*doubtful, strict=True)))
     in_doubt = select(func.coalesce(func.sum(campaigns.c.unconfirmed), 0)).where(
-        campaigns.c.status.in_(_MAY_DOUBT)
+        campaigns.c.status.in_(MAY_DOUBT)
     )
     if tenant_id is not None:
         in_doubt = in_doubt.where(campaigns.c.tenant_id == tenant_id)
-    singles = connection.execute(_whose(_SINGLES_IN_DOUBT, tenant_id)).scalar_one()
+    singles = connection.execute(_whose(doubt.SINGLES_IN_DOUBT, tenant_id)).scalar_one()
     everybodys = tenant_id is None
     return Queue(
         at,
@@ -197,7 +197,6 @@ _LEASED = (
     .where(batches.c.lease_until.is_not(None))
     .group_by(batches.c.status)
 )
-_MAY_DOUBT = (CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.CANCELLED)
 _IS_UNCONFIRMED = batches.c.status == BatchStatus.UNCONFIRMED
 # Two, since with an OR no index would serve.
 _UNCONFIRMED = (
@@ -205,14 +204,11 @@ _UNCONFIRMED = (
     select(*_COUNTED).where(
         batches.c.campaign_id.in_(
             select(campaigns.c.id).where(
-                campaigns.c.status.in_(_MAY_DOUBT), campaigns.c.unconfirmed > 0
+                campaigns.c.status.in_(MAY_DOUBT), campaigns.c.unconfirmed > 0
             )
         ),
         _IS_UNCONFIRMED,
     ),
-)
-_SINGLES_IN_DOUBT = select(func.count()).where(  # each is a batch of its own
-    batches.c.campaign_id.is_(None), batches.c.status.in_(UNFINISHED), batches.c.in_doubt
 )
 _RECEIPTS = select(func.count()).select_from(receipts)
 _ERRORS = (

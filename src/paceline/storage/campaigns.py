@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, null, select, update
 
 from paceline.domain import campaign as domain
 from paceline.domain.campaign import CampaignStatus, CampaignVerb
@@ -322,13 +322,10 @@ def due(connection: Connection) -> list[int]:
     return list(connection.execute(_DUE, {"now": now(connection)}).scalars())
 
 
-def next_scheduled_at(connection: Connection) -> int | None:
-    """When the next scheduled campaign starts."""
-    return connection.execute(
-        select(func.min(campaigns.c.scheduled_at)).where(
-            campaigns.c.status == CampaignStatus.SCHEDULED
-        )
-    ).scalar()
+def is_due(connection: Connection, campaign: AnyRow) -> bool:
+    """Whether it is scheduled and its time has come."""
+    scheduled = campaign.status == CampaignStatus.SCHEDULED
+    return scheduled and bool(campaign.scheduled_at <= now(connection))
 
 
 def log(

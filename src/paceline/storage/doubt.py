@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import ConflictError
-from paceline.domain.message import BatchStatus, MessageStatus, Reason
+from paceline.domain.message import UNFINISHED, BatchStatus, MessageStatus, Reason
 from paceline.domain.verdict import Policy, remembers
 from paceline.storage import accounts, audit_log, counters, webhook_events
 from paceline.storage import campaigns as campaigns_table
@@ -18,6 +18,10 @@ from paceline.storage.batches import tries_of
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import batches, messages
 
+SINGLES_IN_DOUBT = select(func.count()).where(
+    batches.c.campaign_id.is_(None), batches.c.status.in_(UNFINISHED), batches.c.in_doubt
+)
+"""How many messages without a campaign may have been accepted; each is a batch of its own."""
 _IN_HAND = (BatchStatus.RESERVED, BatchStatus.SUBMITTING)
 
 

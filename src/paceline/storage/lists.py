@@ -99,9 +99,7 @@ def remove(connection: Connection, tenant_id: int, list_id: int) -> None:
         ConflictError: a campaign that is not fully launched has it as its audience, or a filter
             names it.
     """
-    lock = select(lists.c.id).where(*_of(tenant_id, list_id)).with_for_update()
-    if connection.execute(lock).first() is None:
-        raise NotFoundError("list", list_id)
+    _lock(connection, tenant_id, list_id)
     segments.refuse_loss(connection, tenant_id, list_id)
     user = connection.execute(_needs(tenant_id, list_id)).first()
     if user is not None:
@@ -110,6 +108,23 @@ def remove(connection: Connection, tenant_id: int, list_id: int) -> None:
             "cancel that one first."
         )
     connection.execute(delete(lists).where(*_of(tenant_id, list_id)))
+
+
+def remove_empty(connection: Connection, tenant_id: int, list_id: int) -> None:
+    """Delete a list if nobody is on it.
+
+    Raises:
+        NotFoundError, ConflictError: as ``remove``.
+    """
+    _lock(connection, tenant_id, list_id)  # who puts somebody on it has been waited for
+    if get(connection, tenant_id, list_id).contacts == 0:
+        remove(connection, tenant_id, list_id)
+
+
+def _lock(connection: Connection, tenant_id: int, list_id: int) -> None:
+    lock = select(lists.c.id).where(*_of(tenant_id, list_id)).with_for_update()
+    if connection.execute(lock).first() is None:
+        raise NotFoundError("list", list_id)
 
 
 def add(connection: Connection, tenant_id: int, list_id: int, contact_ids: Collection[int]) -> int:

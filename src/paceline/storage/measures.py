@@ -16,6 +16,7 @@ from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Limit, Window
 from paceline.domain.message import UNFINISHED, BatchStatus
+from paceline.storage import doubt
 from paceline.storage.database import AnyRow, now
 from paceline.storage.limits import Pacing, limit_of
 from paceline.storage.schema import (
@@ -121,9 +122,7 @@ _UNCONFIRMED_BATCHES = tuple(
 )
 _IN_DOUBT = (
     select(func.coalesce(func.sum(campaigns.c.unconfirmed), 0)),
-    select(func.count()).where(  # a single message is a batch of its own
-        _SINGLE, batches.c.status.in_(UNFINISHED), batches.c.in_doubt
-    ),
+    doubt.SINGLES_IN_DOUBT,
 )
 _CAMPAIGNS = select(campaigns.c.status, func.count().label("n")).group_by(campaigns.c.status)
 _RECEIPTS = select(func.count()).select_from(receipts)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, select, updat
 from paceline.domain import limits
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.limits import Window
-from paceline.domain.message import BatchStatus, MessageStatus
+from paceline.domain.message import UNFINISHED, BatchStatus, MessageStatus
 from paceline.storage import audit_log, counters
 from paceline.storage.database import now
 from paceline.storage.schema import (
@@ -125,16 +125,7 @@ _PAUSED_WITH_NOTHING_QUEUED = select(campaigns.c.id).where(
 
 
 def _open() -> Any:
-    return select(batches.c.id).where(
-        batches.c.status.in_(
-            (
-                BatchStatus.QUEUED,
-                BatchStatus.RESERVED,
-                BatchStatus.SUBMITTING,
-                BatchStatus.UNCONFIRMED,
-            )
-        )
-    )
+    return select(batches.c.id).where(batches.c.status.in_(UNFINISHED))
 
 
 def _recount(connection: Connection, at: int) -> int:

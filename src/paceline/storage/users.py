@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     delete,
     insert,
@@ -82,9 +83,24 @@ def get(connection: Connection, tenant_id: int, user_id: int) -> AnyRow:
     Raises:
         NotFoundError: this tenant has none with this id.
     """
-    row = connection.execute(
-        select(users).where(users.c.tenant_id == tenant_id, users.c.id == user_id)
-    ).first()
+    return _only(connection, _one(tenant_id, user_id), user_id)
+
+
+def held(connection: Connection, tenant_id: int, user_id: int) -> AnyRow:
+    """One user, whom nobody else changes before the transaction ends.
+
+    Raises:
+        NotFoundError: this tenant has none with this id.
+    """
+    return _only(connection, _one(tenant_id, user_id).with_for_update(), user_id)
+
+
+def _one(tenant_id: int, user_id: int) -> Select[Any]:
+    return select(users).where(users.c.tenant_id == tenant_id, users.c.id == user_id)
+
+
+def _only(connection: Connection, query: Select[Any], user_id: int) -> AnyRow:
+    row = connection.execute(query).first()
     if row is None:
         raise NotFoundError("user", user_id)
     return row

@@ -17,9 +17,10 @@ from sqlalchemy import (
     select,
 )
 
-from paceline.domain.campaign import CampaignStatus
-from paceline.domain.message import BatchStatus
+from paceline.domain.campaign import MAY_DOUBT, CampaignStatus
+from paceline.domain.message import UNFINISHED, BatchStatus
 from paceline.domain.outcome import OutcomeKind
+from paceline.storage import doubt
 from paceline.storage.among import among_those
 from paceline.storage.database import AnyRow, now
 from paceline.storage.schema import (
@@ -143,7 +144,7 @@ def tries_of(connection: Connection, tenant_id: int, message_id: int) -> Sequenc
 
 _MOST: BindParameter[int] = bindparam("most")
 _TENANT: BindParameter[int] = bindparam("tenant")
-OF_ITS_ACCOUNTS = among_those(
+_OF_ITS_ACCOUNTS = among_those(
     campaigns.c.account_id,
     select(traffic_accounts.c.id).where(
         or_(traffic_accounts.c.tenant_id.is_(None), traffic_accounts.c.tenant_id == _TENANT)
@@ -155,7 +156,7 @@ _NEWEST_FIRST = (campaigns.c.id + literal_column("0")).desc()
 """Said so that no index is in this order: one that is would be read to its end for the few that are
 looked for."""
 _OF_STATUS = select(campaigns.c.id).where(
-    OF_ITS_ACCOUNTS,
+    _OF_ITS_ACCOUNTS,
     campaigns.c.tenant_id == _TENANT,
     campaigns.c.status.in_(bindparam("statuses", expanding=True)),
 )
@@ -168,25 +169,19 @@ _SCHEDULED = (
 _UNSETTLED = (
     select(campaigns.c.id, campaigns.c.name, campaigns.c.status, campaigns.c.unconfirmed)
     .where(
-        OF_ITS_ACCOUNTS,
+        _OF_ITS_ACCOUNTS,
         campaigns.c.tenant_id == _TENANT,
-        campaigns.c.status.in_(
-            (CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.CANCELLED)
-        ),
+        campaigns.c.status.in_(MAY_DOUBT),
         campaigns.c.unconfirmed > 0,
     )
     .order_by(_NEWEST_FIRST)
     .limit(_MOST)
 )
-_UNSETTLED_SINGLES = select(func.count()).where(
-    batches.c.campaign_id.is_(None),
-    batches.c.status == BatchStatus.UNCONFIRMED,
-    batches.c.tenant_id == _TENANT,
-)
+_UNSETTLED_SINGLES = doubt.SINGLES_IN_DOUBT.where(batches.c.tenant_id == _TENANT)
 _FAILING = (
     select(campaigns.c.id, campaigns.c.name, campaigns.c.failed, campaigns.c.processed)
     .where(
-        OF_ITS_ACCOUNTS,
+        _OF_ITS_ACCOUNTS,
         campaigns.c.tenant_id == _TENANT,
         campaigns.c.status.in_((CampaignStatus.SENDING, CampaignStatus.PAUSED)),
         campaigns.c.failed > 0,
@@ -208,9 +203,9 @@ _BATCHES = (
     )
     .where(
         batches.c.campaign_id == bindparam("campaign"),
-        batches.c.status.in_(("queued", "reserved", "submitting", "unconfirmed")),
+        batches.c.status.in_(UNFINISHED),
     )
-    .order_by(batches.c.status == "queued", batches.c.tries.desc(), batches.c.id)
+    .order_by(batches.c.status == BatchStatus.QUEUED, batches.c.tries.desc(), batches.c.id)
     .limit(_MOST)
 )
 _REASONS = (

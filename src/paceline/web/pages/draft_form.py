@@ -122,7 +122,7 @@ def undecided(form: Mapping[str, str], draft: AnyRow | None) -> Problem | None:
     return None
 
 
-def fields_of(draft: AnyRow, timezone: str, public_url: str | None) -> dict[str, str]:
+def fields_of(draft: AnyRow, timezone: str) -> dict[str, str]:
     """The fields of a draft's form."""
     kinds = (("filter", draft.filter), ("segment", draft.segment_id), ("list", draft.list_id))
     kind = next((name for name, value in kinds if value), "all")
@@ -132,7 +132,7 @@ def fields_of(draft: AnyRow, timezone: str, public_url: str | None) -> dict[str,
         "of": draft.list_id if kind == "segment" else None,
         "segment": draft.segment_id,
         "name": draft.name,
-        "text": as_written(draft.text, public_url),
+        "text": as_written(draft.text),
         "sender": draft.sender,
         "account": draft.account_id,
         "start_by": wall_clock(draft.start_by, timezone),

@@ -226,7 +226,7 @@ class _Drafting:
         return visit.page(template, _status(shown.error), **values)
 
     def _given(self, visit: Visit, draft: AnyRow, at: str) -> dict[str, str]:
-        fields = draft_form.fields_of(draft, visit.who.timezone, self._site.settings.public_url)
+        fields = draft_form.fields_of(draft, visit.who.timezone)
         return fields | {"at": at, "when": "at" if at else "now"}
 
     async def audience(self, visit: Visit) -> Response:
@@ -277,7 +277,11 @@ class _Drafting:
         found = None
         if campaign.status in _WAITS:
             found = await estimate(
-                visit.database, visit.orders.rules, visit.who.tenant_id, campaign.id
+                visit.database,
+                visit.orders.rules,
+                visit.who.tenant_id,
+                campaign.id,
+                whole=self._site.database,
             )
         starts_at = None
         if at:
