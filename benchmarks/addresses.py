@@ -133,5 +133,5 @@ def _queries(house: House) -> dict[str, list[str]]:
         ],
         "/contacts/suppressed": ["?after=%2B306910200000", f"?{number}"],
         "/contacts/import": ["?before=50"],
-        "/settings/audit": [f"?before={house.messages // 50}"],
+        "/settings": [f"?before={house.messages // 50}"],
     }

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from paceline.domain.message import MessageStatus, Reason
 from paceline.domain.role import Role
+from paceline.engine.drafts import NewCampaign
 from paceline.storage import accounts, audit, batches, campaigns, counters, users, watching
 from paceline.storage.database import now
 from paceline.storage.schema import batches as batch_rows
@@ -325,3 +326,25 @@ async def test_how_long_it_takes_yet_is_said_with_what_decides_it(database_url: 
         page = words((await ana.get(f"/campaigns/{campaign}")).text)
     assert "About 2 minutes to go" in page
     assert "Decided by: its own speed" in page
+
+
+async def test_a_speed_that_comes_too_late_is_refused_with_what_holds(home: House) -> None:
+    async with home.reader(role=Role.SENDER) as ana:
+        path = await sending(home, ana)
+        await ana.post(f"{path}/cancel")
+        late = await ana.post(
+            f"{path}/speed", {"from": "03:00", "until": "04:00"}, HX_Request="true"
+        )
+    assert late.status == 409
+    assert "Nothing was changed." in words(late.text)
+    assert "03:00" not in late.text
+
+
+async def test_a_start_shows_the_page_anew_which_has_other_parts_then(home: House) -> None:
+    async with home.reader(role=Role.SENDER) as ana:
+        await sending(home, ana)
+        new = NewCampaign(name="n", text="Hello")
+        draft = (await home.context.orders.create_campaign(ana.tenant_id, new)).campaign.id
+        began = await ana.post(f"/campaigns/{draft}/start", HX_Request="true")
+    assert began.status == 204
+    assert began.headers["HX-Redirect"] == f"/campaigns/{draft}"

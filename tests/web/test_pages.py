@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 
 from paceline.domain.role import Role
 from paceline.engine.drafts import NewCampaign
 from paceline.storage import contacts
+from paceline.storage.database import DatabaseUnreachableError
 from paceline.web.visits import POLICY
-from tests.web.visiting import House, Reader
+from tests.web.visiting import House, Reader, house
 
 PAGES = (
     *("/", "/campaigns", "/messages", "/accounts", "/queue", "/settings"),
@@ -135,3 +137,57 @@ async def test_a_decision_about_a_single_message_that_is_none_changes_nothing(ho
             answer = await ana.post(f"/messages/{sent.id}/unconfirmed", form)
             assert answer.status == 422
             assert "must be one of" in answer.text
+
+
+async def test_what_changes_nothing_about_a_user_is_refused(home: House) -> None:
+    await home.user("bob")
+    async with home.reader() as ana:
+        for form in ({}, {"action": "eat"}):
+            answer = await ana.post("/settings/users/1", form)
+            assert answer.status == 422
+            assert "say what is to be changed" in answer.text
+
+
+async def test_a_choice_of_language_comes_back_to_the_page_with_its_filters(home: House) -> None:
+    async with home.reader() as ana:
+        page = await ana.get("/messages?status=failed")
+        assert 'name="to" value="/messages?status=failed"' in page.text
+        refused = await ana.post("/accounts/1/limit", {"rate_max": "x"}, Referer="/accounts")
+        assert refused.status == 422
+        assert 'name="to" value="/accounts"' in refused.text
+
+
+async def test_older_changes_have_an_address_of_their_own(home: House) -> None:
+    async with home.reader() as ana:
+        for number in range(60):
+            await ana.post("/contacts/suppressed", {"number": f"+3069{number:08}"})
+        page = await ana.get("/settings")
+        older = re.search(r'href="(/settings\?before=\d+)#audit"', page.text)
+        assert older is not None
+        whole, part = await ana.get(older[1]), await ana.get(older[1], **{"HX-Request": "true"})
+    assert "<h1>Settings</h1>" in whole.text
+    assert "<h1>" not in part.text
+    assert part.text.count("suppression.add") == whole.text.count("suppression.add") > 0
+
+
+async def test_a_search_by_number_heeds_the_other_filters(database_url: str) -> None:
+    async with house(database_url) as home, home.reader() as ana:
+        await started(home, ana.tenant_id)
+        number = "/messages?number=%2B306900000001"
+        assert "+306900000001</a>" in (await ana.get(number)).text
+        assert "+306900000001</a>" in (await ana.get(f"{number}&status=queued")).text
+        assert "+306900000001</a>" not in (await ana.get(f"{number}&status=failed")).text
+
+
+async def test_without_its_database_a_page_says_so_and_is_a_page(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise DatabaseUnreachableError("away")
+
+    async with home.reader() as ana:
+        monkeypatch.setattr(home.database, "glance", away)
+        page = await ana.get("/campaigns")
+    assert page.status == 503
+    assert "The database cannot be reached." in words(page.text)
+    assert "<html" in page.text

@@ -12,6 +12,8 @@ from paceline.domain.role import Role
 from paceline.storage import accounts, tenants
 from paceline.storage.database import now
 from paceline.storage.schema import batches as batch_rows
+from paceline.storage.schema import campaigns as campaign_rows
+from tests.api.serving import ACCOUNT
 from tests.web.test_overview import attempt, spoil
 from tests.web.test_pages import started, words
 from tests.web.visiting import House, Reader, house
@@ -121,3 +123,33 @@ async def test_doubt_and_a_held_account_lead_to_where_they_are_ended(home: House
     assert f'<a href="/campaigns/{campaign}">' in page
     assert "main : held, nothing goes out through it: 401 from the provider" in todo
     assert '<a href="/accounts">Mend it' in page
+
+
+async def test_many_receipts_that_wait_are_told(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paceline.web.pages.queue._MANY_RECEIPTS", -1)
+    async with home.reader() as ana:
+        assert "0 receipts wait to be counted." in await part(ana, "todo")
+
+
+async def test_an_administrator_sees_what_is_wrong_with_other_tenants(database_url: str) -> None:
+    async with house(database_url) as home, home.reader() as ana:
+        rival = await home.database.write(tenants.keep, "rival")
+        own = await home.database.write(
+            accounts.keep, name="rivals", values=ACCOUNT | {"tenant_id": rival.id}
+        )
+        await home.database.write(accounts.hold, own.id, "unpaid")
+        campaign = await started(home, rival.id)
+        todo = await part(ana, "todo")
+        assert "rivals" in todo
+        await home.database.write(doubtful, campaign)
+        todo = await part(ana, "todo")
+        assert "they decide about them" in todo
+        assert "Single messages" not in todo
+
+
+def doubtful(connection: Connection, campaign_id: int) -> None:
+    connection.execute(
+        update(campaign_rows).where(campaign_rows.c.id == campaign_id).values(unconfirmed=1)
+    )

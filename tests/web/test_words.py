@@ -21,6 +21,7 @@ from paceline.engine.waiting import Cause
 from paceline.storage.at_work import Place
 from paceline.web import terms
 from paceline.web.languages import FOLDER, languages, preferred
+from paceline.web.rendering import Writing
 from tests.web.test_pages import PAGES, started
 from tests.web.visiting import House
 
@@ -77,6 +78,8 @@ def test_every_state_has_a_name(names: Mapping[str, str], kinds: Iterable[str]) 
     [
         ("el", "el"),
         ("el-GR,en;q=0.5", "el"),
+        ("EL", "el"),
+        ("EN-us", "en"),
         ("de-DE, el;q=0.8, en;q=0.9", "en"),
         ("de", "en"),
         ("", "en"),
@@ -85,6 +88,20 @@ def test_every_state_has_a_name(names: Mapping[str, str], kinds: Iterable[str]) 
 )
 def test_a_browser_gets_the_language_that_it_likes_best(accepted: str, code: str) -> None:
     assert preferred(accepted).code == code
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [
+        (250, "250 milliseconds"),
+        (1000, "1 second"),
+        (90_000, "90 seconds"),
+        (60_000, "1 minute"),
+        (86_400_000, "1 day"),
+    ],
+)
+def test_the_window_of_a_limit_is_said_exactly(ms: int, said: str) -> None:
+    assert Writing(languages()["en"], "UTC").span(ms) == said
 
 
 @pytest.mark.parametrize("code", [each for each in languages() if each != "en"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from paceline.domain.errors import ConflictError
+from paceline.domain.errors import ConflictError, InvalidInputError
 from paceline.domain.role import Role
 from paceline.engine.signing_in import (
     SigningIn,
@@ -52,7 +52,7 @@ async def change(
 
     Raises:
         NotFoundError: the tenant has no such user.
-        InvalidInputError: the password cannot be used.
+        InvalidInputError: the password cannot be used, or nothing is to be changed.
         ConflictError: it is oneself (``change_own_password``), or somebody with a higher role than
             one's own.
     """
@@ -72,6 +72,8 @@ async def change(
             values["role"] = role
         if kept is not None:
             values["password"] = kept
+        if (role, kept, disabled) == (None, None, None):
+            raise InvalidInputError.of("action", "say what is to be changed")
         if disabled is not None:
             values["disabled_at"] = now(connection) if disabled else None
         users.change(connection, by.tenant_id, user_id, values)

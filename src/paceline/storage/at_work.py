@@ -96,12 +96,6 @@ def queue(connection: Connection, tenant_id: int | None) -> Queue:
             places[_LEASED_PLACES[row.status]] = Here(row.batches, row.messages)
     doubtful = [connection.execute(_whose(each, tenant_id)).one() for each in _UNCONFIRMED]
     places[Place.UNCONFIRMED] = Here(*(sum(column) for column in zip(*doubtful, strict=True)))
-    in_doubt = select(func.coalesce(func.sum(campaigns.c.unconfirmed), 0)).where(
-        campaigns.c.status.in_(MAY_DOUBT)
-    )
-    if tenant_id is not None:
-        in_doubt = in_doubt.where(campaigns.c.tenant_id == tenant_id)
-    singles = connection.execute(_whose(doubt.SINGLES_IN_DOUBT, tenant_id)).scalar_one()
     everybodys = tenant_id is None
     return Queue(
         at,
@@ -109,9 +103,20 @@ def queue(connection: Connection, tenant_id: int | None) -> Queue:
         None if oldest is None else max(at - oldest, 0),
         next_retry,
         len(doubt.expired(connection)) if everybodys else 0,
-        connection.execute(in_doubt).scalar_one() + singles,
+        in_doubt(connection, tenant_id),
         connection.execute(_RECEIPTS).scalar_one() if everybodys else None,
     )
+
+
+def in_doubt(connection: Connection, tenant_id: int | None) -> int:
+    """How many messages may have been sent, with and without a campaign; None: everybody's."""
+    of_campaigns = select(func.coalesce(func.sum(campaigns.c.unconfirmed), 0)).where(
+        campaigns.c.status.in_(MAY_DOUBT)
+    )
+    if tenant_id is not None:
+        of_campaigns = of_campaigns.where(campaigns.c.tenant_id == tenant_id)
+    singles = connection.execute(_whose(doubt.SINGLES_IN_DOUBT, tenant_id)).scalar_one()
+    return int(connection.execute(of_campaigns).scalar_one() + singles)
 
 
 def errors(connection: Connection, tenant_id: int | None, *, limit: int = 20) -> Sequence[AnyRow]:

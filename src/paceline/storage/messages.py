@@ -203,8 +203,11 @@ def to_number(
     *,
     campaign_id: int | None = None,
     limit: int = 100,
+    status: str | None = None,
+    reason: str | None = None,
+    in_doubt: bool | None = None,
 ) -> list[AnyRow]:
-    """Messages to a number, newest first: of one campaign, or all of the tenant's."""
+    """The newest messages to a number, oldest first: of one campaign, or all of the tenant's."""
     of_campaigns = select(messages.c.id).where(
         messages.c.phone == phone,
         messages.c.tenant_id == tenant_id,
@@ -221,7 +224,14 @@ def to_number(
         )
         chosen = union_all(of_campaigns, single)
     ids = chosen.subquery()
-    newest = select(ids.c.id).order_by(ids.c.id.desc()).limit(limit)
+    wanted = {messages.c.status: status, messages.c.reason: reason, messages.c.in_doubt: in_doubt}
+    newest = (
+        select(messages.c.id)
+        .join(ids, ids.c.id == messages.c.id)
+        .where(*(column == value for column, value in wanted.items() if value is not None))
+        .order_by(messages.c.id.desc())
+        .limit(limit)
+    )
     return list(reversed(shown(connection, newest)))
 
 

@@ -128,9 +128,13 @@ def reasons(connection: Connection, campaign_id: int) -> Sequence[AnyRow]:
     return connection.execute(_REASONS, {"campaign": campaign_id}).all()
 
 
-def accounts_in_trouble(connection: Connection, tenant_id: int) -> list[AnyRow]:
-    """The accounts that a tenant may use and that send nothing at the moment."""
-    return list(connection.execute(_TROUBLED, {"tenant": tenant_id, "now": now(connection)}))
+def accounts_in_trouble(connection: Connection, tenant_id: int | None) -> Sequence[AnyRow]:
+    """The accounts that a tenant may use and that send nothing at the moment; None: of all."""
+    query = _TROUBLED
+    if tenant_id is not None:
+        its = traffic_accounts.c.tenant_id
+        query = query.where(or_(its.is_(None), its == tenant_id))
+    return connection.execute(query, {"now": now(connection)}).all()
 
 
 def tries_of(connection: Connection, tenant_id: int, message_id: int) -> Sequence[AnyRow]:
@@ -217,7 +221,6 @@ _REASONS = (
 _TROUBLED = (
     select(traffic_accounts)
     .where(
-        or_(traffic_accounts.c.tenant_id.is_(None), traffic_accounts.c.tenant_id == _TENANT),
         or_(
             traffic_accounts.c.held_at.is_not(None),
             and_(

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_decimal, format_percent
+from babel.units import format_unit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
@@ -54,6 +55,21 @@ class Writing:
         """How long something takes, in its largest unit; a second at least."""
         whole = timedelta(seconds=max(round(ms / 1000), 1))
         return format_timedelta(whole, threshold=1.2, locale=self.language.locale)
+
+    def span(self, ms: int) -> str:
+        """Exactly how long the window of a limit is, in the largest unit that has no fraction."""
+        unit, length = next(each for each in _UNITS if ms % each[1] == 0)
+        return format_unit(ms // length, f"duration-{unit}", locale=self.language.locale)
+
+
+_UNITS = (
+    ("day", 86_400_000),
+    ("hour", 3_600_000),
+    ("minute", 60_000),
+    ("second", 1000),
+    ("millisecond", 1),
+)
+"""Of time, with their milliseconds."""
 
 
 @cache

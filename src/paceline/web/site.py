@@ -57,7 +57,11 @@ class Site:
         """
 
         async def endpoint(request: Request) -> Response:
-            visit = await self.visit(request)
+            try:
+                visit = await self.visit(request)
+            except DatabaseUnreachableError as error:
+                status, kind = _kind_of(error)
+                return _problem(self.visitor(request), status, kind, error=error)
             if visit is None:
                 return self._sign_in_first(request)
             try:
@@ -108,9 +112,9 @@ async def _answered(visit: Visit, page: Page, least: Role) -> Response:
         return _problem(visit, status, kind, error=error)
 
 
-def status_of(error: PacelineError) -> int:
-    """The status of a page that says, beside the form, what is wrong."""
-    return _kind_of(error)[0]
+def status_of(error: PacelineError | None) -> int:
+    """The status of a page that says, beside the form, what is wrong, if anything is."""
+    return 200 if error is None else _kind_of(error)[0]
 
 
 def _kind_of(error: PacelineError) -> tuple[int, str]:
@@ -137,7 +141,7 @@ _KINDS: dict[type[PacelineError], tuple[int, str]] = {
 }
 
 
-def _problem(visit: Visit, status: int, kind: str, **values: Any) -> Response:
+def _problem(visit: Visitor, status: int, kind: str, **values: Any) -> Response:
     template = "problem_part.html" if visit.is_partial else "problem.html"
     values = {"error": None, "least": None} | values
     return visit.page(template, status, kind=kind, title="", **values)

@@ -101,7 +101,6 @@ class Visitor:
             "theme": self.theme,
             "languages": languages(),
             "path": self.request.url.path,
-            "here": self.request.url,
         }
         return rendered(self.language, template, common | values)
 
@@ -116,11 +115,18 @@ class Visitor:
         """Where they come from."""
         return self.request.client.host if self.request.client else ""
 
+    @property
+    def back(self) -> str:
+        """This page, to come back to; if it answers a form, the one that had the form."""
+        if self.request.method == "GET":
+            return _path_of(str(self.request.url))
+        return own_path(_path_of(self.request.headers.get("referer", "")))
+
     def wanted(self) -> str:
         """The page that they want to see: of a part, the page that it is of."""
         if self.is_partial:
             return own_path(_path_of(self.request.headers.get("hx-current-url", "")))
-        return _path_of(str(self.request.url)) if self.request.method == "GET" else "/"
+        return self.back if self.request.method == "GET" else "/"
 
     def keep(self, response: Response, cookie: str, value: str, *, for_ms: int) -> None:
         response.set_cookie(
@@ -173,6 +179,11 @@ class Visit(Visitor):
     """As they may see it: their tenant's rows only, unless they see to all tenants."""
     orders: Orders
     """Given in their name."""
+
+    @property
+    def which(self) -> tuple[int, int]:
+        """Their tenant, and the ``id`` in the address."""
+        return self.who.tenant_id, self.request.path_params["id"]
 
     @property
     def csrf(self) -> str:

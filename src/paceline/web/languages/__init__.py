@@ -46,8 +46,9 @@ def languages() -> dict[str, Language]:
 def preferred(accepted: str) -> Language:
     """The language that a browser likes best (``Accept-Language``) of those there are."""
     ranked = sorted(_ranked(accepted), key=lambda each: -each[1])
-    best = negotiate_locale([code for code, _ in ranked], list(languages()), sep="-")
-    return languages()[best or ENGLISH]
+    known = {code.lower().replace("_", "-"): each for code, each in languages().items()}
+    best = negotiate_locale([code.lower() for code, _ in ranked], list(known), sep="-")
+    return known[best or ENGLISH]
 
 
 def _ranked(accepted: str) -> list[tuple[str, float]]:

@@ -127,15 +127,15 @@ class _Campaigns:
 
     async def _one(self, visit: Visit, speed: Speed | None = None) -> Response:
         live = await self._live(visit)
-        lately = _there(await self._latelies.latest(_which(visit)), visit)
-        status = 200 if speed is None or speed.error is None else status_of(speed.error)
+        lately = _there(await self._latelies.latest(visit.which), visit)
+        status = status_of(speed.error) if speed else 200
         speed = speed or Speed.of(live.shown.campaign)
         return visit.page("campaign.html", status, live=live, lately=lately, speed=speed)
 
     async def lately(self, visit: Visit) -> Response:
         """The last minutes, and the batches that are under way."""
         live = await self._live(visit)
-        lately = _there(await self._latelies.latest(_which(visit)), visit)
+        lately = _there(await self._latelies.latest(visit.which), visit)
         return visit.page("campaign_lately.html", live=live, lately=lately)
 
     async def live(self, visit: Visit) -> Response:
@@ -153,14 +153,16 @@ class _Campaigns:
 
     async def decide(self, visit: Visit) -> Response:
         decision = fields.decision(await visit.form())
-        return await self._ordered(visit, visit.orders.decide(*_which(visit), decision))
+        return await self._ordered(visit, visit.orders.decide(*visit.which, decision))
 
     async def speed(self, visit: Visit) -> Response:
         """Change how fast it goes and in which hours."""
         speed = Speed.written(await visit.form())
         try:
-            shown = await visit.orders.change(*_which(visit), speed.given())
+            shown = await visit.orders.change(*visit.which, speed.given())
         except (ConflictError, InvalidInputError) as error:
+            if isinstance(error, ConflictError):  # what was written has become beside the point
+                speed = Speed.of((await self._live(visit)).shown.campaign)
             speed = speed.refused(error)
             if not visit.is_partial:
                 return await self._one(visit, speed)
@@ -178,11 +180,14 @@ class _Campaigns:
 
         async def give(visit: Visit) -> Response:
             await visit.form()
-            return await self._ordered(visit, order(visit.orders, *_which(visit)))
+            anew = order in {Orders.enqueue, Orders.unschedule}  # then the page has other parts
+            return await self._ordered(visit, order(visit.orders, *visit.which), anew=anew)
 
         return give
 
-    async def _ordered(self, visit: Visit, order: Awaitable[Any]) -> Response:
+    async def _ordered(
+        self, visit: Visit, order: Awaitable[Any], *, anew: bool = False
+    ) -> Response:
         """Carry it out. If that cannot be, whoever watches goes on watching, and is told why."""
         try:
             await order
@@ -191,12 +196,12 @@ class _Campaigns:
                 raise
             live = replace(await self._live(visit), error=error)
             return visit.page("campaign_live.html", status_of(error), live=live)
-        if visit.is_partial:
+        if visit.is_partial and not anew:
             return await self.live(visit)
         return visit.to(f"/campaigns/{visit.request.path_params['id']}")
 
     async def _live(self, visit: Visit) -> Live:
-        return self._as_shown(_there(await self._site.watched.latest(_which(visit)), visit))
+        return self._as_shown(_there(await self._site.watched.latest(visit.which), visit))
 
     def _as_shown(self, seen: Seen) -> Live:
         return Live.of(seen, self._site.orders.rules.pacing)
@@ -216,7 +221,7 @@ class _Campaigns:
         last = ""
         began = spoke = time.monotonic()
         try:
-            async for seen in self._site.watched.follow(_which(visit)):
+            async for seen in self._site.watched.follow(visit.which):
                 html = visit.html("campaign_figures.html", live=self._as_shown(seen))
                 if html != last:
                     yield _event("figures", html)
@@ -248,10 +253,6 @@ def _look_back(connection: Connection, tenant_id: int, campaign_id: int) -> Late
         campaign.failed,
         watching.reasons(connection, campaign_id) if campaign.failed else (),
     )
-
-
-def _which(visit: Visit) -> tuple[int, int]:
-    return visit.who.tenant_id, visit.request.path_params["id"]
 
 
 def _there(reading: T | None, visit: Visit) -> T:

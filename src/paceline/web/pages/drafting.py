@@ -45,7 +45,7 @@ from paceline.storage.launches import CONTACT_FIELDS
 from paceline.web.pages import draft_form
 from paceline.web.pages.draft_form import EXCLUDED, FILE
 from paceline.web.pages.fields import whole
-from paceline.web.site import Site
+from paceline.web.site import Site, status_of
 from paceline.web.visits import Visit
 
 _CHOICES = 200
@@ -223,7 +223,7 @@ class _Drafting:
         if shown.reviewed and shown.draft is not None:
             values["review"] = await self._review(visit, shown.draft, shown.given.get("at", ""))
         template = "campaign_form.html" if _is_in_place(visit) else "campaign_compose.html"
-        return visit.page(template, _status(shown.error), **values)
+        return visit.page(template, status_of(shown.error), **values)
 
     def _given(self, visit: Visit, draft: AnyRow, at: str) -> dict[str, str]:
         fields = draft_form.fields_of(draft, visit.who.timezone)
@@ -267,7 +267,7 @@ class _Drafting:
         can be done then, below its form.
         """
         query = visit.request.query_params
-        which = visit.who.tenant_id, visit.request.path_params["id"]
+        which = visit.which
         campaign = await visit.database.read(campaigns.get, *which)
         composing = "compose" in query
         values = await self._review(visit, campaign, query.get("at", ""))
@@ -344,12 +344,6 @@ class _Drafting:
 def _is_in_place(visit: Visit) -> bool:
     """Htmx puts it into the page. What it asks for when somebody goes back is a whole page."""
     return visit.is_partial and visit.request.method == "POST"
-
-
-def _status(error: PacelineError | None) -> int:
-    if error is None:
-        return 200
-    return 409 if isinstance(error, ConflictError) else 422
 
 
 def _choices(

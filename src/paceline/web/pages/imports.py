@@ -115,7 +115,7 @@ class _Imports:
 
     async def rejected(self, visit: Visit) -> Response:
         """The rows that were not taken, as a file."""
-        made = await visit.database.read(import_history.get, *_which(visit))
+        made = await visit.database.read(import_history.get, *visit.which)
         return StreamingResponse(
             rejected(visit.database, made),
             media_type="text/csv; charset=utf-8",
@@ -124,14 +124,14 @@ class _Imports:
 
     async def undo(self, visit: Visit) -> Response:
         await visit.form()
-        undone = await undo_import(visit.database, *_which(visit), actor=visit.who.actor)
+        undone = await undo_import(visit.database, *visit.which, actor=visit.who.actor)
         return await self._one(visit, undone)
 
     async def _one(self, visit: Visit, undone: Undone | None = None) -> Response:
         """What became of a file."""
 
         def read(connection: Connection) -> tuple[AnyRow, list[AnyRow]]:
-            made = import_history.get(connection, *_which(visit))
+            made = import_history.get(connection, *visit.which)
             return made, import_history.rejects(connection, made.id, limit=_REJECTS)
 
         made, faults = await visit.database.read(read)
@@ -164,7 +164,7 @@ class _Imports:
         shown = made[:_PAGE]
         return visit.page(
             _template(visit),
-            200 if error is None else status_of(error),
+            status_of(error),
             **found,
             imports=shown,
             more=shown[-1].id if len(made) > _PAGE else None,
@@ -226,7 +226,3 @@ def _mapping(sent: Sent, given: Mapping[str, str]) -> dict[str, str | None] | No
         if column.header and f"column:{place}" in given
     }
     return mapped or None
-
-
-def _which(visit: Visit) -> tuple[int, int]:
-    return visit.who.tenant_id, visit.request.path_params["id"]

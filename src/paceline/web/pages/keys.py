@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -66,7 +65,7 @@ async def _page(
     rows, at = await visit.database.read(read)
     shown = rows[:_PAGE]
     lacks_scope = isinstance(error, ScopeMissingError)
-    status = 403 if lacks_scope else 200 if error is None else status_of(error)
+    status = 403 if lacks_scope else status_of(error)
     return visit.page(
         "keys_part.html" if visit.is_partial else "keys.html",
         status,
@@ -100,7 +99,7 @@ async def _rotate(visit: Visit) -> Response:
         if grace_s not in GRACES_S:
             raise InvalidInputError.of("grace", "choose one of those that are offered")
         row, secret = await visit.database.write(
-            keys.rotate, *_which(visit), grace_s=grace_s, giver=_giver(visit)
+            keys.rotate, *visit.which, grace_s=grace_s, giver=_giver(visit)
         )
     except (InvalidInputError, ScopeMissingError) as error:
         return await _page(visit, error=error)
@@ -110,7 +109,7 @@ async def _rotate(visit: Visit) -> Response:
 async def _revoke(visit: Visit) -> Response:
     await visit.form()
     try:
-        await visit.database.write(keys.revoke, *_which(visit), giver=_giver(visit))
+        await visit.database.write(keys.revoke, *visit.which, giver=_giver(visit))
     except ScopeMissingError as error:
         return await _page(visit, error=error)
     return await _page(visit) if visit.is_partial else visit.to("/settings/keys")
@@ -129,7 +128,3 @@ def _described(form: Mapping[str, str], timezone: str) -> NewKey:
 
 def _giver(visit: Visit) -> Giver:
     return Giver(visit.who.actor, OF_A_ROLE[visit.who.role])
-
-
-def _which(visit: Visit) -> tuple[int, Any]:
-    return visit.who.tenant_id, visit.request.path_params["id"]

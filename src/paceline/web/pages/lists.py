@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -40,7 +39,7 @@ async def _page(
     shown = found[:_PAGE]
     return visit.page(
         "lists_part.html" if visit.is_partial else "lists.html",
-        200 if error is None else status_of(error),
+        status_of(error),
         lists=shown,
         more=shown[-1].id if len(found) > _PAGE else None,
         error=error,
@@ -60,7 +59,7 @@ async def _create(visit: Visit) -> Response:
 async def _rename(visit: Visit) -> Response:
     form = await visit.form()
     try:
-        await visit.database.write(lists.rename, *_which(visit), name=fields.name(form))
+        await visit.database.write(lists.rename, *visit.which, name=fields.name(form))
     except (InvalidInputError, ConflictError) as error:
         return await _page(visit, error)
     return visit.to("/contacts/lists")
@@ -69,11 +68,7 @@ async def _rename(visit: Visit) -> Response:
 async def _remove(visit: Visit) -> Response:
     await visit.form()
     try:
-        await visit.database.write(lists.remove, *_which(visit))
+        await visit.database.write(lists.remove, *visit.which)
     except ConflictError as error:
         return await _page(visit, error)
     return visit.to("/contacts/lists")
-
-
-def _which(visit: Visit) -> tuple[int, Any]:
-    return visit.who.tenant_id, visit.request.path_params["id"]

@@ -138,12 +138,13 @@ def _found(
     connection: Connection, tenant_id: int, wanted: Wanted, number: str | None
 ) -> tuple[list[AnyRow], list[AnyRow]]:
     """The messages, and the campaigns to choose from."""
-    known = campaigns.page(connection, tenant_id, limit=_CAMPAIGNS)
+    known = list(campaigns.page(connection, tenant_id, limit=_CAMPAIGNS))
+    if wanted.campaign_id is not None and wanted.campaign_id not in {each.id for each in known}:
+        known.append(campaigns.get(connection, tenant_id, wanted.campaign_id))
     if number is not None:
         of_number = partial(messages.to_number, connection, tenant_id, number)
-        return of_number(campaign_id=wanted.campaign_id, limit=_PAGE), known
-    if wanted.campaign_id is not None:
-        campaigns.get(connection, tenant_id, wanted.campaign_id)
+        found = of_number(campaign_id=wanted.campaign_id, limit=_PAGE, **wanted.filters())
+        return found, known
     found = messages.page(
         connection,
         tenant_id,

@@ -40,7 +40,7 @@ async def _page(visit: Visit, error: InvalidInputError | None = None) -> Respons
     shown = found[:_PAGE]
     return visit.page(
         "prices_part.html" if visit.is_partial else "prices.html",
-        200 if error is None else status_of(error),
+        status_of(error),
         prices=[(each, cost.decimal_text(each.millionths)) for each in shown],
         more=shown[-1].prefix if len(found) > _PAGE else None,
         error=error,

@@ -40,6 +40,10 @@ class AtWork:
     """Work is due and no worker takes it up, whosever it is."""
     unsettled: Sequence[AnyRow]
     """The tenant's campaigns with messages in doubt."""
+    singles: int
+    """Of its messages without a campaign, those in doubt."""
+    others_in_doubt: bool
+    """Other tenants have some, too."""
     accounts: Sequence[AnyRow]
     """Those that send nothing at the moment."""
 
@@ -88,11 +92,14 @@ class _Queue:
 
 def _look(connection: Connection, rules: Rules, tenant_id: int, everybodys: bool) -> AtWork:
     whose = None if everybodys else tenant_id
+    queue = at_work.queue(connection, whose)
     return AtWork(
-        at_work.queue(connection, whose),
+        queue,
         at_work.workers(connection, whose, within_ms=_WORKED_WITHIN_MS),
         at_work.errors(connection, whose),
         is_left_lying(checkup.work(connection), rules.pacing),
         watching.unsettled(connection, tenant_id),
-        watching.accounts_in_trouble(connection, tenant_id),
+        watching.unsettled_singles(connection, tenant_id),
+        queue.unconfirmed > at_work.in_doubt(connection, tenant_id),
+        watching.accounts_in_trouble(connection, whose),
     )

@@ -15,7 +15,7 @@ from paceline.domain.message import Reason
 from paceline.domain.role import Role
 from paceline.engine.resending import Resend, resend
 from paceline.storage import campaigns, reports
-from paceline.web.site import Site
+from paceline.web.site import Site, status_of
 from paceline.web.visits import Visit
 
 _REASON = "reason:"
@@ -44,7 +44,7 @@ class Failed:
 class _Resending:
     async def next_steps(self, visit: Visit) -> Response:
         """What can be made of it, as it stands now."""
-        which = visit.who.tenant_id, visit.request.path_params["id"]
+        which = visit.which
         campaign = await visit.database.read(campaigns.get, *which)
         return visit.page("campaign_next.html", campaign=campaign)
 
@@ -56,7 +56,7 @@ class _Resending:
         """Make the draft, and go to where it is edited."""
         form = await visit.form()
         reasons = [each for each in again.ALLOWED if f"{_REASON}{each}" in form]
-        which = visit.who.tenant_id, visit.request.path_params["id"]
+        which = visit.which
         try:
             made = await resend(visit.orders, *which, Resend(reasons=reasons))
         except (InvalidInputError, ConflictError) as error:
@@ -66,7 +66,7 @@ class _Resending:
     async def _page(
         self, visit: Visit, given: Mapping[str, Any], error: PacelineError | None = None
     ) -> Response:
-        which = visit.who.tenant_id, visit.request.path_params["id"]
+        which = visit.which
         campaign = await visit.database.read(campaigns.get, *which)
         counted = await visit.database.read(reports.reasons, *which)
         failed = [
@@ -76,6 +76,6 @@ class _Resending:
         ]
         if error is None and campaign.status not in again.FROM:
             raise WrongStateError("resend", campaign.status, again.FROM)
-        status = 200 if error is None else 409 if isinstance(error, ConflictError) else 422
+        status = status_of(error)
         values = {"campaign": campaign, "failed": failed, "error": error}
         return visit.page("campaign_resend.html", status, **values)

@@ -84,7 +84,7 @@ async def _new(visit: Visit) -> Response:
 
 
 async def _one(visit: Visit) -> Response:
-    segment = Shown.of(await visit.database.read(segments.get, *_which(visit)))
+    segment = Shown.of(await visit.database.read(segments.get, *visit.which))
     return await _form(visit, segment, {})
 
 
@@ -104,7 +104,7 @@ async def _form(
 
     return visit.page(
         "segment.html",
-        200 if error is None else status_of(error),
+        status_of(error),
         segment=segment,
         name=given.get("name", segment.name if segment else ""),
         text=given.get("filter", segment.text if segment else ""),
@@ -125,10 +125,10 @@ async def _create(visit: Visit) -> Response:
 
 async def _change(visit: Visit) -> Response:
     form = await visit.form()
-    segment = Shown.of(await visit.database.read(segments.get, *_which(visit)))
+    segment = Shown.of(await visit.database.read(segments.get, *visit.which))
     try:
         name, wanted = _described(form)
-        await visit.database.write(segments.change, *_which(visit), name=name, wanted=wanted)
+        await visit.database.write(segments.change, *visit.which, name=name, wanted=wanted)
     except (InvalidInputError, ConflictError) as error:
         return await _form(visit, segment, form, error)
     return visit.to("/contacts/segments")
@@ -136,9 +136,9 @@ async def _change(visit: Visit) -> Response:
 
 async def _remove(visit: Visit) -> Response:
     await visit.form()
-    segment = Shown.of(await visit.database.read(segments.get, *_which(visit)))
+    segment = Shown.of(await visit.database.read(segments.get, *visit.which))
     try:
-        await visit.database.write(segments.remove, *_which(visit))
+        await visit.database.write(segments.remove, *visit.which)
     except ConflictError as error:
         return await _form(visit, segment, {}, error)
     return visit.to("/contacts/segments")
@@ -173,7 +173,3 @@ def _fault(reason: str, text: str) -> Fault:
         return Fault(reason)
     start = int(place[1]) - 1
     return Fault(reason, text[max(start - _AROUND, 0) : start], text[start : start + _AROUND])
-
-
-def _which(visit: Visit) -> tuple[int, int]:
-    return visit.who.tenant_id, visit.request.path_params["id"]

@@ -26,7 +26,6 @@ def routes(site: Site) -> list[BaseRoute]:
     manager = Role.MANAGER
     return [
         site.route("/settings", pages.page),
-        site.route("/settings/audit", pages.audit, least=manager),
         site.route("/settings/users", pages.add_user, least=manager, method="POST"),
         site.route("/settings/users/{id:int}", pages.change_user, least=manager, method="POST"),
         site.route("/settings/webhooks/{id:int}", pages.webhook, least=manager),
@@ -41,6 +40,8 @@ class _Settings:
         self._site = site
 
     async def page(self, visit: Visit) -> Response:
+        """All of it; of the audit log what is before an entry, if one is named."""
+        before = fields.whole(visit.request.query_params.get("before"))
         managing, everything = visit.may(Role.MANAGER), visit.may(Role.ADMIN)
 
         def read(connection: Connection) -> dict[str, Any]:
@@ -50,10 +51,12 @@ class _Settings:
             return {
                 "users": users.of_tenant(connection, tenant_id),
                 "endpoints": webhook_endpoints.all_of(connection, tenant_id),
-                "audit": audit_log.page(connection, tenant_id, limit=_AUDITED + 1),
+                "audit": audit_log.page(connection, tenant_id, before=before, limit=_AUDITED + 1),
             }
 
         found = await visit.database.read(read)
+        if visit.is_partial:
+            return visit.page("settings_audit.html", **_first(found["audit"]))
         return visit.page(
             "settings.html",
             users=found["users"],
@@ -61,16 +64,6 @@ class _Settings:
             configuration=describe(self._site.settings) if everything else [],
             **_first(found["audit"]),
         )
-
-    async def audit(self, visit: Visit) -> Response:
-        """More of the audit log."""
-        rows = await visit.database.read(
-            audit_log.page,
-            visit.who.tenant_id,
-            before=fields.whole(visit.request.query_params.get("before")),
-            limit=_AUDITED + 1,
-        )
-        return visit.page("settings_audit.html", **_first(rows))
 
     async def add_user(self, visit: Visit) -> Response:
         form = await visit.form()
@@ -97,7 +90,7 @@ class _Settings:
 
     async def webhook(self, visit: Visit) -> Response:
         """One endpoint and its deliveries."""
-        which = visit.who.tenant_id, visit.request.path_params["id"]
+        which = visit.which
 
         def read(connection: Connection) -> tuple[Any, list[Any]]:
             endpoint = webhook_endpoints.get(connection, *which)

@@ -80,7 +80,7 @@ function fitCharts() {
 }
 
 // ---- Keys: / searches, g and a letter goes somewhere, ? tells them.
-let going = 0;
+let going = -Infinity;
 
 function isWriting(target) {
   return target instanceof HTMLElement && target.matches("input, select, textarea, [contenteditable]");
@@ -89,7 +89,7 @@ function isWriting(target) {
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target)) return;
   const since = event.timeStamp - going;
-  going = 0;
+  going = -Infinity;
   if (event.key === "/") {
     const field = document.querySelector("[role=search] input, [role=search] select");
     if (field) { event.preventDefault(); field.focus(); }
