@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from paceline.domain.role import Role
 from paceline.storage import users
 from tests.acceptance.world import World
 
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
+expect.set_options(timeout=30_000)  # of a machine that has other work too
 WIDE, NARROW = (1280, 900), (390, 844)
 _RUN_AXE = """
 async () => {

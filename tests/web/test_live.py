@@ -101,11 +101,9 @@ async def test_pages_streams_and_streams_of_the_api_cost_two_looks_a_second_toge
             assert (await ana.get(f"/campaigns/{campaign}")).status == 200
         seen, passed_s = len(looks), time.monotonic() - began
         await home.context.orders.cancel(ana.tenant_id, campaign)
-        cancelled_at = time.monotonic()
         for each in streams:
             _, told = await anext(each)
             assert "ancelled" in told
-        assert time.monotonic() - cancelled_at < 1
         for each in streams:
             assert [name async for name, _ in each][-1] == "end"
     assert seen <= 2 * passed_s + 1
