@@ -6,8 +6,12 @@ import asyncio
 import datetime as dt
 from typing import Any
 
+from sqlalchemy import func, select
+
 from paceline.clock import VirtualClock
+from paceline.domain.message import BatchStatus
 from paceline.storage import accounts
+from paceline.storage.schema import batches
 from tests.acceptance.world import World, world
 
 SLOW: dict[str, Any] = {
@@ -24,8 +28,12 @@ async def under_way(w: World, count: int = 500) -> int:
 
 
 async def settled_calls(w: World, campaign_id: int) -> int:
-    """What the provider has accepted once no call is under way any more."""
-    await w.until(campaign_id, lambda s: s["metrics"]["sent"] == w.provider().accepted)
+    """What the provider has accepted once no call of a paused campaign is under way any more."""
+    under_way = select(func.count()).where(
+        batches.c.campaign_id == campaign_id, batches.c.status == BatchStatus.SUBMITTING
+    )
+    await w.until(campaign_id, lambda _: not w.database.read_now(lambda c: c.scalar(under_way)))
+    assert w.provider().accepted == (await w.status(campaign_id))["metrics"]["sent"]
     return w.provider().accepted
 
 

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from paceline.engine.readings import Readings
+from tests.loop_time import LoopTime
 
-GOOD_FOR_S = 0.2
+GOOD_FOR_S = 8
 
 
 class Source:
@@ -40,9 +41,10 @@ async def readings(source: Source) -> Readings[str, int]:
     return Readings(source, good_for_s=GOOD_FOR_S)
 
 
-async def no_longer_good() -> None:
+@pytest.fixture(autouse=True)
+async def time() -> LoopTime:
     """The time of the loop is the time of readings."""
-    await asyncio.sleep(GOOD_FOR_S * 1.2)
+    return LoopTime()
 
 
 async def test_a_crowd_shares_one_look(source, readings):
@@ -60,15 +62,17 @@ async def test_nobody_is_given_the_same_reading_twice(source, readings):
     assert await readings.of("a", to="you") == 3
 
 
-async def test_whoever_it_is_is_given_it_while_it_is_good(source, readings):
+async def test_whoever_it_is_is_given_it_while_it_is_good(source, readings, time):
     assert [await readings.of("a") for _ in range(3)] == [1, 1, 1]
-    await no_longer_good()
+    await time.move(GOOD_FOR_S // 4)
+    assert await readings.of("a") == 1
+    await time.move(GOOD_FOR_S)
     assert await readings.of("a") == 2
 
 
-async def test_the_next_reading_is_fetched_before_this_one_is_too_old(source, readings):
+async def test_the_next_reading_is_fetched_before_this_one_is_too_old(source, readings, time):
     await readings.of("a")
-    await asyncio.sleep(GOOD_FOR_S * 0.6)
+    await time.move(3 * GOOD_FOR_S // 4)
     assert await readings.of("a") == 1
     await asyncio.sleep(0)
     assert source.looks == 2
@@ -92,10 +96,10 @@ async def test_what_was_changed_is_read_anew_even_by_who_comes_during_a_look(sou
     assert await readings.of("a") == 2
 
 
-async def test_what_is_gone_is_gone_for_everybody(source, readings):
+async def test_what_is_gone_is_gone_for_everybody(source, readings, time):
     assert await readings.of("a") == 1
     source.gone = True
-    await no_longer_good()
+    await time.move(GOOD_FOR_S + 1)
     assert await readings.of("a") is None
     source.gone = False
     assert await readings.of("a") == 3
@@ -123,12 +127,11 @@ async def test_who_is_given_up_takes_the_look_from_nobody(source, readings):
     assert await other == 1
 
 
-APART_S = 0.1
+APART_S = 8
 
 
-async def test_all_who_follow_share_each_look_and_are_told_each_reading(source):
+async def test_all_who_follow_share_each_look_and_are_told_each_reading(source, time):
     readings = Readings(source, good_for_s=APART_S / 2, apart_s=APART_S)
-    began = asyncio.get_running_loop().time()
 
     async def followed() -> list[int]:
         told: list[int] = []
@@ -139,34 +142,42 @@ async def test_all_who_follow_share_each_look_and_are_told_each_reading(source):
         return told
 
     following = []
-    for _ in range(20):
+    for _ in range(20):  # they come one after another, over more than two looks
         following.append(asyncio.create_task(followed()))
-        await asyncio.sleep(APART_S / 15)  # they come one after another, over more than one look
-    first = await following[0]
-    assert first == sorted(set(first)) == [1, 2, 3, 4]
-    for told in await asyncio.gather(*following):
-        assert set(told) == set(range(told[0], 5))
+        await time.move(0)
+        await time.move(1)
+    assert source.looks == 3
+    await time.move(3 * APART_S - 20 - 1)
+    assert source.looks == 3
+    await time.move(1)
+    first, *others = await asyncio.gather(*following)
+    assert first == [1, 2, 3, 4]
+    assert [set(told) for told in others] == [set(range(told[0], 5)) for told in others]
+    assert {told[0] for told in others} == {1, 2, 3}
     assert source.looks == 4
-    assert asyncio.get_running_loop().time() - began > 3 * APART_S * 0.9
 
 
-async def test_the_latest_is_not_looked_for_again_while_it_is_the_latest(source):
+async def test_the_latest_is_not_looked_for_again_while_it_is_the_latest(source, time):
     readings = Readings(source, good_for_s=APART_S / 2, apart_s=APART_S)
     assert [await readings.latest("a") for _ in range(3)] == [1, 1, 1]
-    await asyncio.sleep(APART_S * 0.75)
+    await time.move(3 * APART_S // 4)
     assert await readings.latest("a") == 1
     assert await readings.of("a") == 2, "for those who ask with `of` it was too old"
-    await asyncio.sleep(APART_S * 1.1)
+    await time.move(APART_S + 1)
     assert await readings.latest("a") == 3
 
 
-async def test_who_follows_is_let_go_when_it_is_gone_and_told_of_a_failure(source):
+async def test_who_follows_is_let_go_when_it_is_gone_and_told_of_a_failure(source, time):
     readings = Readings(source, good_for_s=APART_S, apart_s=APART_S)
-    told = []
-    async for number in readings.follow("a"):
-        told.append(number)
-        source.gone = True
-    assert told == [1]
+
+    async def followed() -> list[int]:
+        return [number async for number in readings.follow("a")]
+
+    following = asyncio.create_task(followed())
+    await time.move(1)
+    source.gone = True
+    await time.move(APART_S)
+    assert await following == [1]
     source.gone, source.error = False, ValueError("broken")
     with pytest.raises(ValueError, match="broken"):
         await anext(readings.follow("a"))
