@@ -86,6 +86,27 @@ async def test_what_is_no_draft_any_more_is_refused_with_what_to_do(call: Caller
     assert (await call("PUT", path, DRAFT | {"name": "Late"})).json["name"] == "Late"
 
 
+async def test_it_starts_only_as_it_was_when_somebody_looked_at_it(call: Caller) -> None:
+    await with_contacts(call)
+    seen = await made(call)
+    path = f"/api/campaigns/{seen['id']}"
+    other = (await call("PUT", path, DRAFT | {"text": "Other words"})).json
+    since = {"unchanged_since": seen["updated_at"]}
+    at = {"scheduled_at": "2099-01-01T09:00:00Z"}
+    for verb, body in (("enqueue", since), ("schedule", at | since)):
+        refused = await call("POST", f"{path}/{verb}", body)
+        assert (refused.status, refused.json["code"]) == (409, "changed_since")
+        assert other["updated_at"] in refused.json["detail"]
+        assert (await call("GET", path)).json == other
+    unread = await call("POST", f"{path}/enqueue", {"unchanged_since": "yesterday"})
+    assert [each["field"] for each in unread.json["errors"]] == ["unchanged_since"]
+    since = {"unchanged_since": other["updated_at"]}
+    scheduled = await call("POST", f"{path}/schedule", at | since)
+    assert scheduled.json["status"] == "scheduled"
+    since = {"unchanged_since": scheduled.json["updated_at"]}
+    assert (await call("POST", f"{path}/enqueue", since)).json["created"] == 3
+
+
 async def test_what_is_sent_again_keeps_its_people(call: Caller) -> None:
     await with_contacts(call)
     parent = await made(call)

@@ -28,3 +28,9 @@ times = st.one_of(
 def test_any_time_can_be_shown_or_is_refused(written, zone):
     with contextlib.suppress(InvalidInputError):
         assert iso(moment(written, zone)).endswith("Z")
+
+
+@given(st.integers(-62_000_000_000_000, 253_000_000_000_000))
+@example(1_764_325_999_123)
+def test_what_is_shown_is_read_as_the_same_moment(at):
+    assert moment(iso(at), None) == at

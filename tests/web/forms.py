@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 class _Reader(HTMLParser):
     """Collects the fields of one form."""
 
-    def __init__(self, form_id: str) -> None:
+    def __init__(self, form: str) -> None:
         super().__init__()
         self.fields: dict[str, str] = {}
-        self._form_id = form_id
+        self._form = form
         self._inside = False
         self._select = ""
         self._first: str | None = None
@@ -20,7 +20,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attributes}
         if tag == "form":
-            self._inside = given.get("id") == self._form_id
+            self._inside = self._form in (given.get("id"), given.get("action"))
         elif self._inside and tag == "input" and "name" in given:
             self._input(given)
         elif self._inside and tag == "select":
@@ -53,9 +53,9 @@ class _Reader(HTMLParser):
             self.fields[self._textarea] = text.removeprefix("\n")
 
 
-def fields_of(html: str, form_id: str) -> dict[str, str]:
-    """The fields of the form with this id."""
-    reader = _Reader(form_id)
+def fields_of(html: str, form: str) -> dict[str, str]:
+    """The fields of the form with this id or action; of several, of all of them."""
+    reader = _Reader(form)
     reader.feed(html)
-    assert reader.fields, f"there is no form {form_id}"
+    assert reader.fields, f"there is no form {form}"
     return reader.fields

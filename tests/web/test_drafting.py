@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import AsyncIterator
+from html import unescape
 from typing import Any
 
 import aiohttp
@@ -85,6 +86,36 @@ async def test_a_review_keeps_a_draft_under_its_own_address_and_sends_nothing(
         sent = await ana.post(f"/campaigns/{draft.id}/start")
         assert sent.path == f"/campaigns/{draft.id}"
         assert (await row_of(home, ana, draft.id)).status == "sending"
+
+
+async def test_what_a_colleague_has_changed_meanwhile_is_not_sent_but_shown(home: House) -> None:
+    async with home.reader() as ana, home.reader() as bob:
+        await started(home, ana.tenant_id)
+        seen = await compose(ana)
+        draft = (await all_of(home, ana))[0]
+        path = f"/campaigns/{draft.id}"
+        beside, theirs = await ana.get(path), await bob.get(f"{path}/edit")
+        await bob.post("/campaigns/compose", fields_of(theirs.text, "draft") | {"text": "Boo"})
+        [review] = re.findall(r'hx-get="(/campaigns/\d+/review[^"]+)"', beside.text)
+        late = await ana.get(unescape(review), **HTMX)
+        orders = [
+            ("start", fields_of(seen.text, f"{path}/start")),
+            ("schedule", fields_of(seen.text, f"{path}/schedule") | {"at": "2099-07-01T09:00"}),
+            ("schedule", fields_of(late.text, f"{path}/schedule") | {"at": "2099-07-01T09:00"}),
+        ]
+        for verb, form in orders:
+            shown = await ana.post(f"{path}/{verb}", form)
+            assert shown.path == f"{path}/edit"
+            page = words(shown.text)
+            assert "Nothing was done. Somebody has changed this campaign" in page
+            assert fields_of(shown.text, "draft")["text"] == "Boo"
+            assert (await row_of(home, ana, draft.id)).status == "draft"
+        assert ("Schedule for Wed 1 Jul 2099, 09:00" in page) == (verb == "schedule")
+        await ana.post(f"{path}/start", fields_of(shown.text, f"{path}/start"))
+        assert (await row_of(home, ana, draft.id)).status == "sending"
+        gone = await ana.post(f"{path}/start", fields_of(seen.text, f"{path}/start"))
+        assert gone.status == 409
+        assert "this one is sending" in gone.text
 
 
 async def test_the_page_of_a_draft_changes_that_draft_and_makes_no_second(home: House) -> None:

@@ -93,17 +93,21 @@ class NewCampaign(Request):
 
 
 class Schedule(Request):
-    """``start_by``: it starts by then or fails."""
+    """``start_by``: it starts by then or fails. ``unchanged_since``: as in ``Start``."""
 
     scheduled_at: Time
     timezone: Short | None = None
     start_by: Time | None = None
+    unchanged_since: Time | None = None
 
 
 class Start(Request):
-    """``start_by``: the order is not meant any more after this moment."""
+    """``start_by``: the order is not meant any more after this moment. ``unchanged_since``: nor for
+    a campaign that was changed after this one, which is the ``updated_at`` of what you looked at.
+    """
 
     start_by: Time | None = None
+    unchanged_since: Time | None = None
 
 
 class CampaignChanges(Request):
@@ -290,6 +294,7 @@ async def enqueue(
         caller.tenant_id,
         campaign_id,
         start_by=body.start_by if body else None,
+        unchanged_since=body.unchanged_since if body else None,
         once=repeat.once(200, Enqueued.of),
     )
     return Enqueued.of(enqueued)
@@ -300,7 +305,12 @@ async def schedule(
     campaign_id: PathId, body: Schedule, caller: SendCaller, context: Ctx
 ) -> Campaign:
     shown = await context.orders.schedule(
-        caller.tenant_id, campaign_id, body.scheduled_at, body.timezone, body.start_by
+        caller.tenant_id,
+        campaign_id,
+        body.scheduled_at,
+        body.timezone,
+        body.start_by,
+        unchanged_since=body.unchanged_since,
     )
     return Campaign.of(shown)
 

@@ -114,6 +114,12 @@ class TooLateError(ConflictError):
     code = "too_late"
 
 
+class ChangedSinceError(ConflictError):
+    """A campaign was changed after whoever orders its start looked at it; it stays as it is."""
+
+    code = "changed_since"
+
+
 class RateLimitExceeded(PacelineError):  # noqa: N818 - the name users know it by
     """Rate limit exceeded. Will retry after backoff."""
 

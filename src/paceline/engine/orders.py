@@ -9,9 +9,11 @@ from typing import Any, Self
 
 from sqlalchemy import Connection
 
+from paceline.clock import iso
 from paceline.domain import phone
 from paceline.domain.campaign import CampaignStatus, CampaignVerb, allowed_from
 from paceline.domain.errors import (
+    ChangedSinceError,
     InvalidInputError,
     Problem,
     SimulatorOnlyError,
@@ -129,21 +131,31 @@ class Orders:
         campaign_id: int,
         *,
         start_by: str | None = None,
+        unchanged_since: str | None = None,
         once: Once | None = None,
     ) -> Enqueued:
-        """Start a draft or scheduled campaign, or let a paused one go on. ``start_by``: the order
-        is not meant any more after this moment; a paused one has started.
+        """Start a draft or scheduled campaign, or let a paused one go on.
+
+        Args:
+            tenant_id: whose it is.
+            campaign_id: which.
+            start_by: the order is not meant any more after this moment; a paused one has started.
+            unchanged_since: the order is meant for the campaign as it was at this moment, the
+                ``updated_at`` of what somebody has looked at; a paused one is as it started.
+            once: the order's key.
 
         Raises:
             NotFoundError: this tenant has no such campaign.
             WrongStateError: it is none of the three.
             EmptyAudienceError: nobody may be sent to; it stays as it was.
             TooLateError: its ``start_by`` or the order's has passed; it stays as it was.
-            InvalidInputError: ``start_by`` cannot be read.
+            ChangedSinceError: it was changed after ``unchanged_since``; it stays as it is.
+            InvalidInputError: a time cannot be read.
         """
         by = None if start_by is None else moment(start_by, None, where="start_by")
+        since = _seen_at(unchanged_since)
         enqueued = await self.database.write(
-            idempotency.run, tenant_id, once, self._enqueue, tenant_id, campaign_id, by
+            idempotency.run, tenant_id, once, self._enqueue, tenant_id, campaign_id, by, since
         )
         self.wake()
         return enqueued
@@ -155,18 +167,24 @@ class Orders:
         scheduled_at: str,
         timezone: str | None = None,
         start_by: str | None = None,
+        *,
+        unchanged_since: str | None = None,
     ) -> Shown:
         """Set the time at which a campaign starts, and the latest at which it may if need be.
+        ``unchanged_since``: as in ``enqueue``.
 
         Raises:
             NotFoundError: this tenant has no such campaign.
             WrongStateError: it is neither draft nor scheduled.
-            InvalidInputError: the time cannot be read or has passed.
+            ChangedSinceError: it was changed after ``unchanged_since``; it stays as it is.
+            InvalidInputError: a time cannot be read, or it has passed.
         """
         at = moment(scheduled_at, timezone)
         latest = None if start_by is None else moment(start_by, timezone, where="start_by")
+        since = _seen_at(unchanged_since)
 
         def change(connection: Connection) -> Standing:
+            _refuse_changed(campaigns.lock(connection, tenant_id, campaign_id), since)
             refuse_past(connection, at)
             if problems := tuple(too_early(connection, latest, at)):
                 raise InvalidInputError("The campaign cannot start so.", problems)
@@ -355,7 +373,12 @@ class Orders:
         return self.shown(standing)
 
     def _enqueue(
-        self, connection: Connection, tenant_id: int, campaign_id: int, by: int | None
+        self,
+        connection: Connection,
+        tenant_id: int,
+        campaign_id: int,
+        by: int | None,
+        since: int | None,
     ) -> Enqueued:
         self.may_touch(connection, tenant_id, campaign_id)
         status = campaigns.get(connection, tenant_id, campaign_id).status
@@ -365,7 +388,7 @@ class Orders:
             return Enqueued(campaign_id, created=0, batches=0)
         if status not in startable:
             raise WrongStateError("start", status, (*startable, CampaignStatus.PAUSED))
-        launches.lock_to_start(connection, tenant_id, campaign_id)
+        _refuse_changed(launches.lock_to_start(connection, tenant_id, campaign_id), since)
         self.may_touch(connection, tenant_id, campaign_id)  # it may have got another account
         batch_size = self.rules.batch_size_on(accounts.of_campaign(connection, campaign_id))
         launched = launches.start(
@@ -407,3 +430,17 @@ class Orders:
 
     def shown(self, standing: Standing) -> Shown:
         return Shown(standing.campaign, waiting_for(standing, self.rules.pacing))
+
+
+def _seen_at(unchanged_since: str | None) -> int | None:
+    if unchanged_since is None:
+        return None
+    return moment(unchanged_since, None, where="unchanged_since")
+
+
+def _refuse_changed(campaign: AnyRow, since: int | None) -> None:
+    if since is not None and campaign.updated_at > since:
+        raise ChangedSinceError(
+            f"This campaign was changed at {iso(campaign.updated_at)}, after {iso(since)}. Look at "
+            "it again, then repeat the order with its new updated_at."
+        )

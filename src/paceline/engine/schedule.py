@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from paceline.domain import zones
 from paceline.domain.errors import InvalidInputError
 
 _FIRST_YEAR, _LAST_YEAR = 2, 9999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(written_at: str, timezone: str | None, *, where: str = "scheduled_at") -> int:
@@ -38,7 +39,7 @@ def moment(written_at: str, timezone: str | None, *, where: str = "scheduled_at"
                 where, "needs an offset such as Z or +02:00, or a timezone beside it"
             )
         written = written.replace(tzinfo=zone, fold=0)
-    return int(written.timestamp() * 1000)
+    return (written - _EPOCH) // timedelta(milliseconds=1)
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import (
+    ChangedSinceError,
     ConflictError,
     InvalidInputError,
     NotFoundError,
@@ -28,7 +29,7 @@ from paceline.engine.watched import Seen
 from paceline.storage import campaigns, watching
 from paceline.storage.database import AnyRow, DatabaseUnreachableError
 from paceline.storage.watching import Throughput
-from paceline.web.pages import fields
+from paceline.web.pages import drafting, fields
 from paceline.web.pages.live import Live
 from paceline.web.pages.speed import Speed
 from paceline.web.site import Site, status_of
@@ -49,7 +50,6 @@ _BATCHES = 8
 def routes(site: Site) -> list[BaseRoute]:
     pages = _Campaigns(site)
     orders: Mapping[str, Callable[[Orders, int, int], Awaitable[Any]]] = {
-        "start": Orders.enqueue,
         "pause": Orders.pause,
         "resume": Orders.resume,
         "cancel": Orders.cancel,
@@ -64,6 +64,7 @@ def routes(site: Site) -> list[BaseRoute]:
         site.route(
             "/campaigns/{id:int}/unconfirmed", pages.decide, least=Role.SENDER, method="POST"
         ),
+        site.route("/campaigns/{id:int}/start", pages.start, least=Role.SENDER, method="POST"),
         site.route("/campaigns/{id:int}/speed", pages.speed, least=Role.SENDER, method="POST"),
         *(
             site.route(
@@ -151,6 +152,15 @@ class _Campaigns:
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
+    async def start(self, visit: Visit) -> Response:
+        """Start it, as it was when they looked at it if the form says when that was."""
+        looked_at = (await visit.form()).get("looked_at") or None
+        order = visit.orders.enqueue(*visit.which, unchanged_since=looked_at)
+        try:
+            return await self._ordered(visit, order, anew=True)
+        except ChangedSinceError:
+            return await drafting.look_again(visit)
+
     async def decide(self, visit: Visit) -> Response:
         decision = fields.decision(await visit.form())
         return await self._ordered(visit, visit.orders.decide(*visit.which, decision))
@@ -180,7 +190,7 @@ class _Campaigns:
 
         async def give(visit: Visit) -> Response:
             await visit.form()
-            anew = order in {Orders.enqueue, Orders.unschedule}  # then the page has other parts
+            anew = order is Orders.unschedule
             return await self._ordered(visit, order(visit.orders, *visit.which), anew=anew)
 
         return give
@@ -188,7 +198,9 @@ class _Campaigns:
     async def _ordered(
         self, visit: Visit, order: Awaitable[Any], *, anew: bool = False
     ) -> Response:
-        """Carry it out. If that cannot be, whoever watches goes on watching, and is told why."""
+        """Carry it out. If that cannot be, whoever watches goes on watching, and is told why.
+        ``anew``: when it has been, the page has other parts.
+        """
         try:
             await order
         except (ConflictError, InvalidInputError) as error:

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute
 
 from paceline.domain.campaign import CampaignStatus
 from paceline.domain.errors import (
+    ChangedSinceError,
     ConflictError,
     InvalidInputError,
     NotADraftError,
@@ -85,6 +86,8 @@ class _Shown:
     """That was imported by this very request."""
     reviewed: bool = False
     """Look at all of it at once, not only when a script asks."""
+    changed: bool = False
+    """By somebody else, since they looked at it last."""
     kept: bool = False
     """By this very request: its review is what is looked at next."""
 
@@ -98,11 +101,16 @@ class _Drafting:
         return await self._page(visit, _Shown(given=_NEW))
 
     async def edit(self, visit: Visit) -> Response:
-        """The page of a draft; ``at`` is when somebody wants to start it."""
+        """The page of a draft; ``at`` is when somebody wants to start it, ``changed`` that another
+        one than they had looked at was not.
+        """
         query = visit.request.query_params
         draft = await self._draft(visit, visit.request.path_params["id"])
         given = self._given(visit, draft, query.get("at", ""))
-        return await self._page(visit, _Shown(given=given, draft=draft, reviewed="review" in query))
+        shown = _Shown(
+            given=given, draft=draft, reviewed="review" in query, changed="changed" in query
+        )
+        return await self._page(visit, shown)
 
     async def again(self, visit: Visit) -> Response:
         """Where a form was sent to is no place to come back to."""
@@ -213,6 +221,7 @@ class _Drafting:
             "faults": draft_form.faults_of(problems),
             "file": shown.file,
             "kept": shown.kept,
+            "changed": shown.changed,
             "leaves_out": any(name.startswith(EXCLUDED) for name in shown.given),
             "key": shown.given.get("key") or secrets.token_hex(16),
             "country": self._site.settings.default_country or "",
@@ -270,10 +279,15 @@ class _Drafting:
         which = visit.which
         campaign = await visit.database.read(campaigns.get, *which)
         composing = "compose" in query
-        values = await self._review(visit, campaign, query.get("at", ""))
+        values = await self._review(
+            visit, campaign, query.get("at", ""), looked_at=query.get("looked_at", "")
+        )
         return visit.page("campaign_review.html", **values | {"composing": composing})
 
-    async def _review(self, visit: Visit, campaign: AnyRow, at: str) -> dict[str, Any]:
+    async def _review(
+        self, visit: Visit, campaign: AnyRow, at: str, *, looked_at: str = ""
+    ) -> dict[str, Any]:
+        """``looked_at``: which state of it is shown beside the review; none: this one."""
         found = None
         if campaign.status in _WAITS:
             found = await estimate(
@@ -294,6 +308,7 @@ class _Drafting:
             "estimate": found,
             "at": at,
             "starts_at": starts_at,
+            "looked_at": looked_at or visit.writing.iso(campaign.updated_at),
             "composing": True,
         }
 
@@ -319,7 +334,16 @@ class _Drafting:
         campaign = await visit.database.read(campaigns.get, tenant_id, campaign_id)
         start_by = None if campaign.start_by is None else visit.writing.iso(campaign.start_by)
         try:
-            await visit.orders.schedule(tenant_id, campaign_id, at, visit.who.timezone, start_by)
+            await visit.orders.schedule(
+                tenant_id,
+                campaign_id,
+                at,
+                visit.who.timezone,
+                start_by,
+                unchanged_since=form.get("looked_at") or None,
+            )
+        except ChangedSinceError:
+            return await look_again(visit, at)
         except InvalidInputError as error:
             if campaign.status != CampaignStatus.DRAFT:
                 raise
@@ -339,6 +363,15 @@ class _Drafting:
         if draft.status != CampaignStatus.DRAFT:
             raise NotADraftError(draft.status)
         return draft
+
+
+async def look_again(visit: Visit, at: str = "") -> Response:
+    """The campaign as it is now, for whoever ordered the start of what it was before."""
+    campaign = await visit.database.read(campaigns.get, *visit.which)
+    if campaign.status != CampaignStatus.DRAFT:
+        return visit.to(f"/campaigns/{campaign.id}")
+    query = {"review": 1, "changed": 1, **({"at": at} if at else {})}
+    return visit.to(f"/campaigns/{campaign.id}/edit?{urlencode(query)}#review")
 
 
 def _is_in_place(visit: Visit) -> bool:
