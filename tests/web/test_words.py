@@ -104,6 +104,22 @@ def test_the_window_of_a_limit_is_said_exactly(ms: int, said: str) -> None:
     assert Writing(languages()["en"], "UTC").span(ms) == said
 
 
+@pytest.mark.parametrize(
+    ("part", "whole", "said"),
+    [
+        (0, 0, "0%"),
+        (0, 5, "0%"),
+        (5, 10, "50%"),
+        (9_964, 10_000, "99.6%"),
+        (999_999, 1_000_000, "99.9%"),
+        (1, 1_000_000, "0.1%"),
+        (1_000_000, 1_000_000, "100%"),
+    ],
+)
+def test_only_all_is_a_hundred_percent(part: int, whole: int, said: str) -> None:
+    assert Writing(languages()["en"], "UTC").percent(part, whole) == said
+
+
 @pytest.mark.parametrize("code", [each for each in languages() if each != "en"])
 async def test_every_page_can_be_read_in_every_language(home: House, code: str) -> None:
     async with home.reader() as ana:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import msgspec
 import typer
 import uvloop
 
@@ -36,7 +37,7 @@ from paceline.engine.worker import Worker
 from paceline.settings import Settings, load
 from paceline.simulator import Simulator, read_controls, running, summarise
 from paceline.storage import accounts, campaigns, tenants, users
-from paceline.storage.database import Database
+from paceline.storage.database import AnyRow, Database
 from paceline.storage.sealing import Sealer
 
 _CONTACTS = Path(__file__).with_name("demo_contacts.csv")
@@ -47,6 +48,7 @@ _LOOK_EVERY_S = 0.1
 _PORTS_TO_TRY = 50
 _NO_LIMIT = 1_000_000
 _CALLS_BEFORE_THE_429 = 60
+_RECEIPTS_AFTER_MS = 3_000
 _PACED = {"SMS_BATCH_SIZE": "50", "RATE_LIMIT_TRAFFIC_ACCOUNT_MAX": str(_CALLS_PER_S)}
 _FAST = {
     "SMS_BATCH_SIZE": "500",
@@ -91,7 +93,7 @@ def demo(
 
 def _settings(environ: Mapping[str, str], *, fast: bool) -> Settings:
     """The user's settings; the database, the provider and the pace are the demo's own."""
-    ours = ("MITTO_", "SMS_", "RATE_LIMIT_", "DATABASE_URL", "QUEUE_", "PROVIDER_")
+    ours = ("MITTO_", "SMS_", "RATE_LIMIT_", "DATABASE_URL", "QUEUE_", "PROVIDER_", "WEBHOOK_")
     kept = {name: value for name, value in environ.items() if not name.startswith(ours)}
     folder = Path(load(kept).data_dir).absolute()
     database = {"DATABASE_URL": f"sqlite:///{quote(str(folder / 'demo.db'))}"}
@@ -114,15 +116,17 @@ class Stage:
         simulator = Simulator(seed=secrets.randbelow(2**31), controls=read_controls(self._faults()))
         async with AsyncExitStack() as stack:
             provider_url = await stack.enter_async_context(running(simulator))
-            account_id = await self._account(provider_url)
+            account = await self._account(provider_url)
             worker = await stack.enter_async_context(working(self.database, self.settings))
             url = await stack.enter_async_context(self._listening(worker))
+            if stay:
+                simulator.change(_receipts(f"{url}/webhooks/mitto/{account.webhook_token}/dlr"))
             orders = Orders(self.database, self.settings, wake=worker.wake)
             tenant_id, key = await self._tenant()
             self.view.dashboard(await self._link(url, tenant_id))
             await self._cancel_what_is_left(orders, tenant_id)
             self.view.imported(await self._contacts(tenant_id), _CONTACTS)
-            document, seconds = await self._campaign(orders, tenant_id, account_id, stop)
+            document, seconds = await self._campaign(orders, tenant_id, account.id, stop)
             seen = summarise(simulator.log, 1000)
             document["provider"] = {
                 "accepted": seen.accepted,
@@ -145,12 +149,10 @@ class Stage:
         return f"{url}/sign-in/{secret}"
 
     def _faults(self) -> bytes:
-        import msgspec
-
         script = [] if self.fast else [*["ok"] * _CALLS_BEFORE_THE_429, "throttle"]
         return msgspec.json.encode({**_FAULTS, "next": script})
 
-    async def _account(self, provider_url: str) -> int:
+    async def _account(self, provider_url: str) -> AnyRow:
         account = await self.database.write(
             accounts.keep,
             name="demo",
@@ -165,7 +167,7 @@ class Stage:
         )
         await self.database.write(accounts.release, account.id)
         await self.database.write(accounts.make_default, account.id)
-        return int(account.id)
+        return account
 
     async def _tenant(self) -> tuple[int, str]:
         """The demo's tenant and a fresh key; the keys of earlier runs end."""
@@ -223,6 +225,10 @@ class Stage:
             finally:
                 await opened.__aexit__(None, None, None)
             return
+
+
+def _receipts(url: str) -> bytes:
+    return msgspec.json.encode({"receipts": {"url": url, "delay_ms": _RECEIPTS_AFTER_MS}})
 
 
 COMMANDS = {"demo": demo}

@@ -59,6 +59,10 @@ class Simulator:
         """The log as it stands; a clear puts a new one in its place."""
         return self._intake.log
 
+    def change(self, document: bytes) -> None:
+        """Change the controls that are in it, as ``PATCH /control`` does."""
+        self._intake.patch_controls(document)
+
     def app(self, shut: Callable[[float], None]) -> web.Application:
         """A new application over this state, as each event loop needs its own; `shut` as in
         `application`.

@@ -34,8 +34,11 @@ class Writing:
         return format_decimal(value, locale=self.language.locale)
 
     def percent(self, part: float, whole: float) -> str:
-        share = part / whole if whole else 0.0
-        return format_percent(share, locale=self.language.locale)
+        """A share to a tenth of a percent; nothing short of all is 100 %, nothing at all 0 %."""
+        share = round(part / whole, 3) if whole else 0.0
+        if 0 < part < whole:
+            share = min(max(share, 0.001), 0.999)
+        return format_percent(share, locale=self.language.locale, decimal_quantization=False)
 
     def moment(self, at: int | None, form: str = "medium") -> str:
         """A moment (milliseconds since 1970) in the tenant's zone; nothing where there is none."""
