@@ -112,6 +112,8 @@ def test_a_guernsey_number_dialled_in_britain_is_right():
         ("6912345678901", "GR", "too long for GR (+30)"),
         ("6912345678 / 6987654321", "GR", "too long"),
         ("+306" + "9" * 300, None, "too long"),
+        ("+49330000000000000", None, "too long for DE (+49)"),
+        ("0330000000000000", "DE", "too long for DE (+49)"),
         ("1912345678", "GR", "not a valid number in GR (+30)"),
         ("69123456789", "GR", "not a valid number in GR (+30)"),
         ("+883 000000000", None, "not a valid number in +883"),

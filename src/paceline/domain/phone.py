@@ -30,6 +30,8 @@ _WHOLE_FLOAT: Final = re.compile(r"(\+?[0-9]+)\.0", re.ASCII)
 _SCIENTIFIC: Final = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+", re.ASCII)
 _SHORTEST_INTERNATIONAL: Final = 7
 """Digits with country code: Niue's landlines, +683 and four more."""
+_LONGEST: Final = len("+") + 15
+"""ITU-T E.164, 6.1: a number with its country code. The library knows longer German ones."""
 _LEAST_HIDDEN: Final = 4
 
 _UNREADABLE: Final = {
@@ -145,14 +147,15 @@ def _read(text: str, region: str | None) -> str:
         raise PhoneError(_UNREADABLE[error.error_type]) from None
     if not phonenumbers.is_valid_number(number):
         raise PhoneError(_invalid(number))
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if len(written) > _LONGEST:
+        raise PhoneError(f"too long for {_place(number)}")
+    return written
 
 
 def _invalid(number: PhoneNumber) -> str:
     """Say what is wrong with a number that could be read."""
-    code = number.country_code or 0  # optional by its type, set by every parse
-    region = phonenumbers.region_code_for_country_code(code)
-    place = f"+{code}" if region == REGION_CODE_FOR_NON_GEO_ENTITY else f"{region} (+{code})"
+    place = _place(number)
     match phonenumbers.is_possible_number_with_reason(number):
         case ValidationResult.TOO_SHORT | ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
             return f"too short for {place}"
@@ -160,6 +163,12 @@ def _invalid(number: PhoneNumber) -> str:
             return f"too long for {place}"
         case _:
             return f"not a valid number in {place}"
+
+
+def _place(number: PhoneNumber) -> str:
+    code = number.country_code or 0  # optional by its type, set by every parse
+    region = phonenumbers.region_code_for_country_code(code)
+    return f"+{code}" if region == REGION_CODE_FOR_NON_GEO_ENTITY else f"{region} (+{code})"
 
 
 def _checked(region: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -146,7 +146,7 @@ class _Results(msgspec.Struct):
 
 
 class _Reply(msgspec.Struct, rename={"sender": "from", "message_id": "messageId"}):
-    sender: str
+    sender: Annotated[str, msgspec.Meta(min_length=1)]
     text: str
     to: str = ""
     message_id: str = ""
@@ -332,7 +332,7 @@ class Infobip:
         text is the whole one, not ``cleanText``, from which a keyword has been taken away.
 
         Raises:
-            UnreadableError: it is something else.
+            UnreadableError: it is something else, or one of them has no sender or no text.
         """
         try:
             found = _decode_replies(body).results

@@ -194,6 +194,7 @@ INFOBIP = Subject(
         *(b"", b"null", b"[]", b"{}", b"\xff"),
         results({"from": "306912345678"}),
         results({"text": "STOP"}),
+        results({"from": "", "text": "STOP"}),
     ],
     senders=["Brand", "My Shop", "a.b-c_d", "123", "306912345678"],
     no_senders=["", "AB", "TwelveChars1", "Καφές", "12", "Brand\n", "a/b"],
