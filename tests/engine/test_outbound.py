@@ -26,6 +26,7 @@ from paceline.settings import sqlalchemy_url
 from paceline.storage import migrate, schema, webhook_endpoints, webhook_events
 from paceline.storage.database import AnyRow, Database
 from paceline.storage.sealing import Sealer
+from paceline.storage.webhook_deliveries import TAKEN_AT_ONCE
 from tests.engine.receiver import Receiver, receiving
 from tests.storage.world import World
 
@@ -167,6 +168,22 @@ async def test_deliveries_are_made_in_their_order(
     assert sorted(ids) == list(range(1, 51))
     # Two are on their way at a time, so neighbours may change places.
     assert all(abs(position - event_id) <= 2 for position, event_id in enumerate(ids, 1))
+
+
+async def test_an_endpoint_that_was_busy_as_somebody_looked_is_looked_at_again(
+    world: World, deliveries: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = world.database.read
+
+    async def while_they_end(look: Any, *which: Any, **more: Any) -> Any:
+        found = await read(look, *which, **more)
+        await asyncio.gather(*deliveries._serving.values())
+        return found
+
+    monkeypatch.setattr(world.database, "read", while_they_end)
+    queue(world, endpoint(world, receiver.url), 2 * TAKEN_AT_ONCE + 1)
+    await settle(deliveries)
+    assert {row.status for row in rows(world)} == {"delivered"}
 
 
 async def test_few_are_on_their_way_to_one_endpoint_and_a_slow_one_keeps_nobody_waiting(

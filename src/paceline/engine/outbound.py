@@ -84,9 +84,10 @@ class Deliveries:
         """
         await self._tell_of_completed()
         await self._forget()
+        served = bool(self._serving)
         began = await self._begin()
-        if not self._serving:
-            return None
+        if not self._serving:  # an endpoint that was busy as we looked may have more that is due
+            return 0.0 if served or began else None
         if not began:
             await asyncio.wait(
                 self._serving.values(), timeout=_WAIT_S, return_when=asyncio.FIRST_COMPLETED
