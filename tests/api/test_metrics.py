@@ -18,7 +18,7 @@ from paceline.engine.worker import SILENT_S, Worker
 from paceline.settings import load, sqlalchemy_url
 from paceline.storage import accounts, measures, migrate
 from paceline.storage.database import Database
-from tests.acceptance.world import World, world
+from tests.acceptance.world import PATIENCE_S, World, world
 from tests.api.scraping import Scrape, scrape
 from tests.api.serving import Api, Caller, serving
 
@@ -35,6 +35,12 @@ def risen(after: Scrape, before: Scrape, name: str, **labels: str) -> float:
     return (after.value(name, **labels) or 0) - (before.value(name, **labels) or 0)
 
 
+def all_counted(after: Scrape, before: Scrape, messages: int, batches: int) -> bool:
+    names = ("paceline_messages_sent_total", "paceline_messages_failed_total")
+    dispatched = risen(after, before, "paceline_dispatch_duration_seconds_count")
+    return sum(risen(after, before, each) for each in names) >= messages and dispatched >= batches
+
+
 @pytest.mark.usefixtures("uncached")
 async def test_a_campaign_shows_in_the_counters(database_url: str) -> None:
     limits: dict[str, Any] = {"RATE_LIMIT_TENANT_MAX": "3", "RATE_LIMIT_TENANT_WINDOW_MS": "100"}
@@ -43,7 +49,9 @@ async def test_a_campaign_shows_in_the_counters(database_url: str) -> None:
         before = await scrape(w.call)
         campaign_id = await w.started(100)
         await w.completed(campaign_id)
-        after = await scrape(w.call)
+        async with asyncio.timeout(PATIENCE_S):  # what has been recorded is counted a moment later
+            while not all_counted(after := await scrape(w.call), before, 100, 10):
+                pass
         counters = (await w.status(campaign_id))["metrics"]
     for name, seen in [("sent", counters["sent"]), ("failed", counters["failed"])]:
         assert risen(after, before, f"paceline_messages_{name}_total") == seen
