@@ -105,6 +105,9 @@ async def test_it_starts_only_as_it_was_when_somebody_looked_at_it(call: Caller)
     assert scheduled.json["status"] == "scheduled"
     since = {"unchanged_since": scheduled.json["updated_at"]}
     assert (await call("POST", f"{path}/enqueue", since)).json["created"] == 3
+    for verb, body in (("enqueue", since), ("schedule", at | since)):
+        refused = await call("POST", f"{path}/{verb}", body)
+        assert (refused.status, refused.json["code"]) == (409, "wrong_state")
 
 
 async def test_what_is_sent_again_keeps_its_people(call: Caller) -> None:

@@ -45,15 +45,28 @@ def database(database_url: str, clock: VirtualClock) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture
+def orders(database: Database) -> Orders:
+    return Orders(database, load({}), wake=lambda: None)
+
+
+@pytest.fixture
+def chores(database: Database, clock: VirtualClock) -> Chores:
+    rules = Rules.of(load({}))
+    return Chores(database, rules, clock, wake=lambda: None, at_rest=lambda: True)
+
+
+@pytest.fixture
+def tenant(database: Database) -> int:
+    """A tenant with one contact."""
+    tenant_id = int(database.write_now(tenants.keep, "acme").id)
+    database.write_now(contacts.create, tenant_id, phone="+306912345678")
+    return tenant_id
+
+
 async def test_each_starts_once_at_the_moment_that_was_answered(
-    database: Database, clock: VirtualClock
+    database: Database, clock: VirtualClock, orders: Orders, chores: Chores, tenant: int
 ) -> None:
-    settings = load({})
-    orders = Orders(database, settings, wake=lambda: None)
-    rules = Rules.of(settings)
-    chores = Chores(database, rules, clock, wake=lambda: None, at_rest=lambda: True)
-    tenant = database.write_now(tenants.keep, "acme").id
-    database.write_now(contacts.create, tenant, phone="+306912345678")
     made: dict[int, int] = {}
     for zone, day in CHANGES:
         for time in ("00:30", "01:30", "02:30", "03:30"):
@@ -80,13 +93,8 @@ async def test_each_starts_once_at_the_moment_that_was_answered(
 
 
 async def test_after_an_outage_that_outlasts_start_by_a_campaign_fails_and_says_why(
-    database: Database, clock: VirtualClock
+    database: Database, clock: VirtualClock, orders: Orders, chores: Chores, tenant: int
 ) -> None:
-    settings = load({})
-    orders = Orders(database, settings, wake=lambda: None)
-    chores = Chores(database, Rules.of(settings), clock, wake=lambda: None, at_rest=lambda: True)
-    tenant = database.write_now(tenants.keep, "acme").id
-    database.write_now(contacts.create, tenant, phone="+306912345678")
     made = [
         await orders.create_campaign(
             tenant,
@@ -111,14 +119,14 @@ async def test_after_an_outage_that_outlasts_start_by_a_campaign_fails_and_says_
 
 
 async def test_who_takes_a_campaign_off_the_schedule_or_moves_it_at_the_last_moment_is_heeded(
-    database: Database, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    clock: VirtualClock,
+    orders: Orders,
+    chores: Chores,
+    tenant: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Several are due at once, and the first one takes its time to start."""
-    settings = load({})
-    orders = Orders(database, settings, wake=lambda: None)
-    chores = Chores(database, Rules.of(settings), clock, wake=lambda: None, at_rest=lambda: True)
-    tenant = database.write_now(tenants.keep, "acme").id
-    database.write_now(contacts.create, tenant, phone="+306912345678")
     new = NewCampaign(name="n", text="t", scheduled_at="2027-03-01T01:00Z")
     first, taken_off, moved = [
         (await orders.create_campaign(tenant, new)).campaign.id for _ in range(3)

@@ -184,7 +184,9 @@ class Orders:
         since = _seen_at(unchanged_since)
 
         def change(connection: Connection) -> Standing:
-            _refuse_changed(campaigns.lock(connection, tenant_id, campaign_id), since)
+            self.may_touch(connection, tenant_id, campaign_id)
+            campaign = campaigns.lock_for(connection, tenant_id, campaign_id, CampaignVerb.SCHEDULE)
+            _refuse_changed(campaign, since)
             refuse_past(connection, at)
             if problems := tuple(too_early(connection, latest, at)):
                 raise InvalidInputError("The campaign cannot start so.", problems)
